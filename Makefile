@@ -1,0 +1,114 @@
+# Every command we use; `make` explains them. `make run` and `make test` set up what they need.
+#   make run HTTP_PORT=8001        make test ARGS="-k lease"        make lock ARGS=--upgrade
+
+PYTHON ?= python3
+ARGS ?=
+SERVERS ?=
+SERVICES := gateway analyzer transcriber
+
+venv := .venv
+bin := $(venv)/bin
+uv_version := 0.13.8
+
+# A stamp says what is installed. Its name holds a checksum of the locks, so that it is the content
+# that counts and not the time of a checkout.
+sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d ' ' -f 1)
+can_run := $(venv)/.can-run-$(call sum,pyproject.toml laptop/requirements.txt)
+can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt tests/requirements.txt)
+go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test e2e chaos lint types format check dead bench lock clean programs
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(can_test) programs $(go_tools) ## Install all that developing needs: .venv, .tools, system packages
+
+run: $(can_run) ## Run the whole pipeline on this machine, until Ctrl-C
+	@exec $(bin)/python -m laptop
+
+test: setup ## Run the tests on the newest nats-server, or SERVERS=all; ARGS="..." goes to pytest
+	SERVERS=$(SERVERS) $(bin)/python -m pytest $(ARGS)
+
+e2e: setup ## Run only the tests of the whole pipeline, a process a service
+	$(bin)/python -m pytest tests/e2e $(ARGS)
+
+chaos: setup ## Kill, freeze and restart everything, in full doses; CHAOS_SEED=N repeats a run
+	CHAOS=full SERVERS=all $(bin)/python -m pytest --numprocesses=0 tests/chaos $(ARGS)
+
+lint: $(can_test) ## Check style, format and who imports whom
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/lint-imports
+
+types: $(can_test) ## Check types
+	$(bin)/mypy
+
+format: $(can_test) ## Format, and mend what can be mended
+	$(bin)/ruff check --fix --exit-zero
+	$(bin)/ruff format
+
+check: ## What CI runs: lint, types, test
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory test
+
+dead: $(can_run) ## List what failed for good; ARGS="requeue KEY" queues it again
+	@$(bin)/python -m services.gateway.dead $(or $(ARGS),list)
+
+bench: $(can_test) ## Measure how fast it is
+	@set -e; for script in bench/*.py; do echo "$$script"; $(bin)/python "$$script"; done
+
+# The union first: it constrains the others, so that a package has one version everywhere.
+compile = $(bin)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+	--python-version 3.11 $(ARGS) pyproject.toml
+lock: $(bin)/uv ## Lock the dependencies of pyproject.toml; ARGS=--upgrade takes newer versions
+	$(compile) --all-extras --group laptop --group test --group lint --group build \
+		--output-file tests/requirements.txt
+	$(compile) $(SERVICES:%=--extra %) --group laptop --group build \
+		--constraint tests/requirements.txt --output-file laptop/requirements.txt
+	@set -e; for service in $(SERVICES); do set -x; $(compile) --extra $$service \
+		--constraint tests/requirements.txt --output-file services/$$service/requirements.txt; \
+		{ set +x; } 2>/dev/null; done
+
+clean: ## Delete all that was installed, built and stored here
+	rm -rf $(venv) .tools var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find decibus services laptop tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(bin)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
+		"decibus needs Python 3.11 or newer, and $(PYTHON) is" \
+		"$$($(PYTHON) --version 2>/dev/null || echo missing): try make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo \
+		"$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(venv) || { rm -rf $(venv); exit 1; }
+
+# Without build isolation, so that what builds is locked and hashed like all the rest.
+install = $(bin)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --use-pep517
+
+$(can_run): | $(bin)/python
+	@echo "installing what running needs into $(venv)"
+	@$(install) --require-hashes --requirement laptop/requirements.txt
+	@$(install) --no-deps --editable .
+	@rm -f $(venv)/.can-* && touch $@
+
+$(can_test): | $(can_run)
+	@echo "installing what testing needs into $(venv)"
+	@$(install) --require-hashes --requirement tests/requirements.txt
+	@touch $@
+
+# Without espeak-ng some tests are left out, and say so; without nats-server there is nothing to test.
+programs: $(can_test)
+	@$(bin)/python -m laptop.programs nats-server
+	@$(bin)/python -m laptop.programs espeak-ng || true
+
+# The nats command line, for the tests that use it as a user would.
+$(go_tools):
+	@mkdir -p .tools/bin && rm -f .tools/.go-*
+	@if command -v go >/dev/null && cd tests/gotools && GOBIN="$(CURDIR)/.tools/bin" go install tool; \
+		then touch "$(CURDIR)/$@"; \
+		else echo "go is missing or cannot build tests/gotools: the tests of the nats command line are left out"; fi
+
+$(bin)/uv: | $(can_test)
+	@$(install) 'uv==$(uv_version)'

@@ -1,0 +1,497 @@
+"""
+Audio in a NATS object store: streamed in, streamed out, never whole in memory.
+
+    put     source ──▶ $O.<bucket>.C.<nuid>    a chunk a message, `window` of them not yet acked
+                   ──▶ $O.<bucket>.M.<name>    the meta, last: what has no meta does not exist
+    fetch   meta ──▶ an ephemeral pull consumer over the chunks ──▶ file, 8 MiB asked for ahead
+
+The layout is NATS ADR-20: `nats object get` reads what is put here, `fetch` reads what
+`nats object put` stored. nats-py 2.16 has an object store too, but its get moves on every 250 ms
+(22 MB/s), waits for ever when chunks are gone, and leaks its consumer when it is cancelled.
+"""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime
+from typing import Annotated, BinaryIO, Final, Self
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from decibus.errors import BadRequest, BlobGone, StorageFull, TooLarge, Unavailable
+from decibus.refusals import is_full, translated
+
+_DIGEST_TYPE: Final = "SHA-256="
+_HEADER_BYTES: Final = 4096  # room for headers below the server's max_payload
+_NAME_BYTES: Final = 1024  # a subject beyond the server's max_control_line ends the connection
+_NO_MESSAGE_FOUND: Final = 10037  # nats-server's JSNoMessageFoundErr
+_ERASE_WINDOW: Final = 4  # messages that are overwritten side by side: uploads must not starve
+_ERASE_IDLE_S: Final = 30.0  # a server that overwrites a lot is slow, and not away
+_PULL_BYTES: Final = 4 << 20  # one pull request; two are under way
+_PULL_EXPIRES_NS: Final = 250_000_000  # how soon the server says that it has no more
+_READER_EXPIRES_NS: Final = 30_000_000_000  # when it drops the consumer of a client that died
+
+
+class _Options(msgspec.Struct, frozen=True):
+    """How an object was cut."""
+
+    max_chunk_size: Annotated[int, msgspec.Meta(ge=1)] = 128 * 1024  # where a meta does not say
+
+
+class Blob(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    An object's meta, as it stands in the store: ADR-20's ObjectInfo.
+
+    Its chunks lie on the subject that ends in `nuid`. `mtime` is the time of the meta's message.
+    """
+
+    name: str
+    bucket: str
+    nuid: str
+    size: Annotated[int, msgspec.Meta(ge=0)] = 0
+    chunks: Annotated[int, msgspec.Meta(ge=0)] = 0
+    digest: Annotated[str, msgspec.Meta(pattern=r"^$|^SHA-256=[\w-]{43}=$")] = ""
+    deleted: bool = False
+    options: _Options = _Options()
+
+    @property
+    def sha256(self) -> str:
+        """The digest in hex, as `sha256sum` prints it."""
+        return urlsafe_b64decode(self.digest.partition("=")[2]).hex()
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """An object as the store lists it. `stored_at` is when its upload was finished."""
+
+    blob: Blob
+    sequence: int
+    stored_at: datetime
+
+
+class Blobs:
+    """
+    The objects of one bucket.
+
+    A put holds `window` chunks in memory. `idle_s` is how long the server may be silent before
+    whoever waits gets `Unavailable`.
+    """
+
+    def __init__(
+        self,
+        connection: Client,
+        bucket: str,
+        *,
+        chunk_bytes: int = 512 * 1024,
+        window: int = 4,
+        idle_s: float = 8.0,
+    ) -> None:
+        self._connection = connection
+        self._bucket = bucket
+        self._stream = f"OBJ_{bucket}"
+        self._chunk_bytes = chunk_bytes
+        self._window = window
+        self._idle_s = idle_s
+
+    async def put(self, name: str, source: AsyncIterator[bytes], *, limit: int) -> Blob:
+        """
+        Store what `source` yields; it replaces an object of that name.
+
+        Raises `TooLarge` as soon as `limit` bytes are passed. Whatever goes wrong, cancellation
+        included, what had been stored is erased before the error reaches the caller.
+        """
+        meta_subject = self._meta_subject(name)
+        nuid = secrets.token_hex(11)
+        async with _Inbox(self._connection) as acks:
+            try:
+                blob = await self._write_chunks(name, nuid, source, limit, acks)
+                replaced = await self._find(name)
+                meta = msgspec.json.encode(blob)
+                await self._store(acks, meta_subject, meta, {"Nats-Rollup": "sub"})
+                await self._settle(acks)
+                if replaced:
+                    await self._erase(self._chunk_subject(replaced.nuid))
+            except BaseException:
+                await asyncio.shield(self._discard(name, nuid, acks))
+                raise
+        return blob
+
+    async def info(self, name: str) -> Blob:
+        """Return what the store knows of an object, or raise `BlobGone`."""
+        blob = await self._find(name)
+        if blob is None:
+            raise BlobGone(f"{name}: not in the store {self._bucket}")
+        return blob
+
+    async def is_whole(self, name: str) -> bool:
+        """Whether an object and every chunk of it is there: at `max_age` its chunks go first."""
+        blob = await self._find(name)
+        if blob is None:
+            return False
+        subject = self._chunk_subject(blob.nuid)
+        found = await self._call(f"STREAM.INFO.{self._stream}", subjects_filter=subject)
+        return (found.state.subjects or {}).get(subject, 0) == blob.chunks
+
+    async def all(self, *, after: int = 0) -> AsyncGenerator[Listed, None]:
+        """Yield the finished objects behind a sequence of the stream, the oldest first."""
+        while True:
+            get = f"STREAM.MSG.GET.{self._stream}"
+            subjects = f"$O.{self._bucket}.M.>"
+            try:
+                answer = await self._call(get, seq=after + 1, next_by_subj=subjects)
+            except BlobGone:
+                return
+            message = answer.message
+            after = message.seq
+            try:
+                blob = msgspec.json.decode(message.data, type=Blob)
+            except msgspec.DecodeError:  # another client's idea of a meta
+                continue
+            if not blob.deleted:
+                yield Listed(blob, message.seq, message.time)
+
+    async def fetch(self, name: str, into: BinaryIO) -> Blob:
+        """
+        Write an object to a file, in a thread.
+
+        Raises `BlobGone` within a second of finding that chunks are missing, and when the digest
+        is wrong; `into` then holds a part of it.
+        """
+        blob = await self.info(name)
+        async with aclosing(self._verified(blob)) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(into.write, chunk)
+        return blob
+
+    async def stream(self, name: str) -> AsyncGenerator[bytes, None]:
+        """
+        Yield an object chunk by chunk; a wrong digest shows after the last one.
+
+        Whoever may stop early reads it in `contextlib.aclosing`, which ends the consumer too.
+        """
+        async with aclosing(self._verified(await self.info(name))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def delete(self, name: str) -> bool:
+        """
+        Remove an object, leaving no marker; tell whether there was one.
+
+        Its bytes are overwritten in the store's files before this returns: 8 to 20 ms a megabyte.
+        """
+        blob = await self._find(name)
+        if blob is None:
+            return False
+        await self._erase(self._chunk_subject(blob.nuid))
+        await self._erase(self._meta_subject(name))
+        return True
+
+    async def _write_chunks(
+        self, name: str, nuid: str, source: AsyncIterator[bytes], limit: int, acks: "_Inbox"
+    ) -> Blob:
+        subject = self._chunk_subject(nuid)
+        chunk_bytes = min(self._chunk_bytes, self._connection.max_payload - _HEADER_BYTES)
+        sha256 = hashlib.sha256()
+        size = count = 0
+        async with aclosing(_cut(source, chunk_bytes, limit)) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(sha256.update, chunk)
+                await self._store(acks, subject, chunk)
+                size += len(chunk)
+                count += 1
+        await self._settle(acks)
+        return Blob(
+            name=name,
+            bucket=self._bucket,
+            nuid=nuid,
+            size=size,
+            chunks=count,
+            digest=_DIGEST_TYPE + urlsafe_b64encode(sha256.digest()).decode(),
+            options=_Options(max_chunk_size=chunk_bytes),
+        )
+
+    async def _store(
+        self, acks: "_Inbox", subject: str, payload: bytes, headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish to the stream, when less than `window` waits for its ack."""
+        await self._settle(acks, below=self._window)
+        if not self._connection.is_connected:  # nats-py would send it after the reconnect
+            raise Unavailable("NATS: not connected")
+        await acks.publish(subject, payload, headers)
+
+    async def _settle(self, acks: "_Inbox", *, below: int = 1) -> None:
+        """See what was published stored, or raise what the server has against it."""
+        while acks.unanswered >= below:
+            ack = await acks.next(self._idle_s)
+            if ack is None:
+                raise Unavailable(f"NATS: no ack within {self._idle_s} s")
+            _answer(ack)
+
+    async def _discard(self, name: str, nuid: str, acks: "_Inbox") -> None:
+        """Erase what a failed put has stored. The bucket's max_age is the net under this."""
+        # A chunk that the stream takes in afterwards would stay: wait for all answers.
+        while acks.unanswered and await acks.next(self._idle_s / 2):
+            pass
+        with suppress(Unavailable):
+            await self._erase(self._chunk_subject(nuid))
+            blob = await self._find(name)
+            if blob and blob.nuid == nuid:
+                await self._erase(self._meta_subject(name))
+
+    async def _verified(self, blob: Blob) -> AsyncGenerator[bytes, None]:
+        sha256 = hashlib.sha256()
+        async with aclosing(self._chunks(blob)) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(sha256.update, chunk)
+                yield chunk
+        if sha256.hexdigest() != blob.sha256:
+            raise BlobGone(f"{blob.name}: SHA-256 is {sha256.hexdigest()}, not {blob.sha256}")
+
+    async def _chunks(self, blob: Blob) -> AsyncGenerator[bytes, None]:
+        """
+        Yield each chunk once.
+
+        A reader that ends early, because the server was restarted or has no more, is replaced by
+        one that starts behind the last chunk. Opening that one tells what is still there.
+        """
+        received = last_seq = 0
+        waiting_since = time.monotonic()
+        while received < blob.chunks:
+            if time.monotonic() - waiting_since > self._idle_s:
+                raise Unavailable(f"{blob.name}: stalled at chunk {received} of {blob.chunks}")
+            async with aclosing(self._read(blob, last_seq, blob.chunks - received)) as messages:
+                async for message in messages:
+                    received += 1
+                    last_seq = message.metadata.sequence.stream
+                    yield message.data
+                    waiting_since = time.monotonic()
+
+    async def _read(self, blob: Blob, last_seq: int, left: int) -> AsyncGenerator[Msg, None]:
+        """Yield the `left` chunks behind `last_seq`; end early when they cease to come."""
+        consumer = f"{self._stream}.{secrets.token_hex(8)}"
+        batch = max(1, _PULL_BYTES // blob.options.max_chunk_size)
+        asked = 0
+        async with _Inbox(self._connection) as arrived:
+            try:
+                found = await self._open(consumer, self._chunk_subject(blob.nuid), last_seq)
+                if found != left:
+                    raise BlobGone(f"{blob.name}: of {left} chunks {found} are there")
+                for received in range(left):
+                    while asked < min(left, received + batch + 1):
+                        count = min(batch, left - asked)
+                        asked += count
+                        pull = {"batch": count, "expires": _PULL_EXPIRES_NS}
+                        subject = f"$JS.API.CONSUMER.MSG.NEXT.{consumer}"
+                        await arrived.publish(subject, msgspec.json.encode(pull))
+                    message = await arrived.next(self._idle_s / 2)
+                    if message is None or _status(message):
+                        return
+                    yield message
+            finally:
+                with suppress(Unavailable):
+                    await arrived.publish(f"$JS.API.CONSUMER.DELETE.{consumer}", b"")
+
+    async def _open(
+        self, consumer: str, subject: str, last_seq: int, *, headers_only: bool = False
+    ) -> int:
+        """Create a consumer of the messages behind `last_seq`; return how many there are."""
+        config = {
+            "name": consumer.rpartition(".")[2],
+            "ack_policy": "none",
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": last_seq + 1,
+            "filter_subject": subject,
+            "headers_only": headers_only,
+            "inactive_threshold": _READER_EXPIRES_NS,
+            "mem_storage": True,
+            "num_replicas": 1,
+        }
+        created = await self._call(
+            f"CONSUMER.CREATE.{consumer}", stream_name=self._stream, config=config
+        )
+        return created.num_pending
+
+    async def _find(self, name: str) -> Blob | None:
+        get = f"STREAM.MSG.GET.{self._stream}"  # answered by the leader, so never out of date
+        try:
+            answer = await self._call(get, last_by_subj=self._meta_subject(name))
+        except BlobGone:
+            return None
+        try:
+            blob = msgspec.json.decode(answer.message.data, type=Blob)
+        except msgspec.DecodeError as error:  # written by somebody else, who may mean harm
+            raise BlobGone(f"{name}: its meta cannot be read: {error}") from error
+        return None if blob.deleted else blob
+
+    async def _erase(self, subject: str) -> None:
+        """
+        Remove what lies on a subject, so that no byte of it stays in the store's files.
+
+        A purge, and `max_age`, only let go of a message: its bytes stay in the file of its block,
+        up to 8 MB, until everything else in there is gone too. Deleting a message by its sequence
+        overwrites it, on 2.9 as on 2.15. That holds for the files of a stream with one replica:
+        the Raft logs of a replicated one keep copies until they are compacted.
+        """
+        async with _Inbox(self._connection) as answers:
+            delete = f"$JS.API.STREAM.MSG.DELETE.{self._stream}"
+            for seq in await self._sequences(subject):
+                # An error says that the message is gone: another replica was faster.
+                while answers.unanswered >= _ERASE_WINDOW:
+                    await self._deleted(answers)
+                await answers.publish(delete, msgspec.json.encode({"seq": seq}))
+            while answers.unanswered:
+                await self._deleted(answers)
+        # What was stored meanwhile, and what could not be erased.
+        await self._purge(subject)
+
+    async def _deleted(self, answers: "_Inbox") -> None:
+        if await answers.next(_ERASE_IDLE_S) is None:
+            raise Unavailable(f"NATS: no answer within {_ERASE_IDLE_S} s")
+
+    async def _sequences(self, subject: str) -> list[int]:
+        """Return where in the stream the messages on a subject are."""
+        consumer = f"{self._stream}.{secrets.token_hex(8)}"
+        sequences: list[int] = []
+        async with _Inbox(self._connection) as arrived:
+            try:
+                left = await self._open(consumer, subject, 0, headers_only=True)
+                pull = {"batch": max(1, left), "expires": _PULL_EXPIRES_NS}
+                next_ = f"$JS.API.CONSUMER.MSG.NEXT.{consumer}"
+                if left:
+                    await arrived.publish(next_, msgspec.json.encode(pull))
+                while len(sequences) < left:
+                    message = await arrived.next(self._idle_s / 2)
+                    if message is None or _status(message):
+                        break
+                    sequences.append(message.metadata.sequence.stream)
+            finally:
+                with suppress(Unavailable):
+                    await arrived.publish(f"$JS.API.CONSUMER.DELETE.{consumer}", b"")
+        return sequences
+
+    async def _purge(self, subject: str) -> None:
+        await self._call(f"STREAM.PURGE.{self._stream}", filter=subject)
+
+    async def _call(self, api: str, **request: object) -> "_Answer":
+        payload = msgspec.json.encode(request)
+        with translated():
+            return _answer(
+                await self._connection.request(f"$JS.API.{api}", payload, timeout=self._idle_s)
+            )
+
+    def _chunk_subject(self, nuid: str) -> str:
+        return f"$O.{self._bucket}.C.{nuid}"
+
+    def _meta_subject(self, name: str) -> str:
+        encoded = name.encode()
+        if not 0 < len(encoded) <= _NAME_BYTES:
+            raise BadRequest(f"an object's name has 1 to {_NAME_BYTES} bytes, not {len(encoded)}")
+        return f"$O.{self._bucket}.M.{urlsafe_b64encode(encoded).decode()}"
+
+
+class _Inbox:
+    """A fresh subject: what is published through here is answered here, in order."""
+
+    def __init__(self, connection: Client) -> None:
+        self.unanswered = 0
+        self._connection = connection
+        self._subject = connection.new_inbox()
+        self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        self._subscription: Subscription
+
+    async def __aenter__(self) -> Self:
+        with translated():
+            self._subscription = await self._connection.subscribe(
+                self._subject, cb=self._arrived.put
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(nats.errors.Error):
+            await self._subscription.unsubscribe()
+
+    async def publish(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish with this inbox as the reply."""
+        # Counted first: when this is cancelled half-way, nats-py sends the message all the same.
+        self.unanswered += 1
+        with translated():
+            await self._connection.publish(subject, payload, self._subject, headers)
+
+    async def next(self, timeout_s: float) -> Msg | None:
+        """Wait for a message; None when none came in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                message = await self._arrived.get()
+        except TimeoutError:
+            return None
+        self.unanswered -= 1
+        return message
+
+
+class _Error(msgspec.Struct, frozen=True):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Message(msgspec.Struct, frozen=True):
+    data: bytes = b""  # base64 on the wire
+    seq: int = 0
+    time: datetime = datetime.min.replace(tzinfo=UTC)
+
+
+class _State(msgspec.Struct, frozen=True):
+    subjects: dict[str, int] | None = None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What we read of JetStream's answers; each call fills another field."""
+
+    error: _Error | None = None
+    num_pending: int = 0
+    message: _Message = _Message()
+    state: _State = _State()
+
+
+async def _cut(
+    source: AsyncIterator[bytes], chunk_bytes: int, limit: int
+) -> AsyncGenerator[bytes, None]:
+    """Yield the same bytes in chunks of one size; the last one is shorter."""
+    size = 0
+    rest = bytearray()
+    async for part in source:
+        size += len(part)
+        if size > limit:
+            raise TooLarge(f"more than {limit} bytes")
+        rest += part
+        while len(rest) >= chunk_bytes:
+            yield bytes(memoryview(rest)[:chunk_bytes])
+            del rest[:chunk_bytes]
+    if rest:
+        yield bytes(rest)
+
+
+def _answer(message: Msg) -> _Answer:
+    """Parse an answer of JetStream, or raise what it refuses, in its words."""
+    if status := _status(message):
+        raise Unavailable(f"NATS: status {status}, no stream takes this")
+    answer = msgspec.json.decode(message.data, type=_Answer)
+    if answer.error is None:
+        return answer
+    if answer.error.err_code == _NO_MESSAGE_FOUND:
+        raise BlobGone(answer.error.description)
+    full = is_full(answer.error.err_code, answer.error.description)
+    kind = StorageFull if full else Unavailable
+    raise kind(f"NATS: {answer.error.description} ({answer.error.err_code})")
+
+
+def _status(message: Msg) -> str | None:
+    return (message.headers or {}).get("Status")

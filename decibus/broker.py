@@ -1,0 +1,577 @@
+"""
+NATS, in the pipeline's words: publish a task, pull deliveries, keep records, hear events, answer.
+
+Only this module and `blobs` speak NATS. Whatever the server or the network does wrong arrives at
+the caller as `errors.Unavailable`; a lost compare-and-set as `Conflict`.
+
+nats-py 2.16 is used for its connection alone: its `fetch` sleeps through a server's restart, its
+key-value watcher notices one after 19 s, and its `flush` is no barrier for a fresh subscription.
+"""
+
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Final
+
+import msgspec
+import nats
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import api
+from nats.micro import add_service
+from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
+from nats.micro.service import EndpointConfig, ServiceConfig
+
+from decibus import provision
+from decibus.errors import BacklogFull, DecibusError, Unavailable
+from decibus.pull import Delivery, Pull, status_of
+from decibus.refusals import LIMIT_REACHED, REQUEST_TIMEOUT_S, is_full, translated
+from decibus.topology import (
+    ERRANDS,
+    EVENTS_PREFIX,
+    QUEUES,
+    Bucket,
+    Log,
+    Queue,
+    Quota,
+)
+
+log = structlog.get_logger()
+
+_LEADER_PATIENCE_S: Final = 60.0
+_WRONG_LAST_SEQUENCE: Final = (10071, 10164)
+_NOTHING_TO_DELETE: Final = (10037, 10043, 10057)  # how servers say: there is no such message
+_INBOX_PREFIX: Final = "_INBOX"  # of all clients, also those with a prefix of their own
+_TAKE_EXPIRES_S: Final = 0.2
+
+
+class Conflict(DecibusError):
+    """The record is not at the revision that the writer had read."""
+
+
+class Published(Enum):
+    """What became of a task that was put on its queue."""
+
+    NEW = auto()  # it is there now
+    KNOWN = auto()  # it was published before, within two minutes; it may be done already
+    IN_FLIGHT = auto()  # the queue holds another task of this key
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A value in a bucket and the revision to write over it with."""
+
+    value: bytes
+    revision: int
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A change of a record, as republished. Of two events on a key the higher revision is newer."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as it lies in a stream."""
+
+    subject: str
+    sequence: int
+    at: datetime
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """
+    Where a queue's consumer stands.
+
+    `delivered`: the highest sequence that any worker was handed; `pending`: how many tasks wait
+    behind it.
+    """
+
+    delivered: int
+    pending: int
+
+
+class _Time(msgspec.Struct, frozen=True):
+    time: datetime
+
+
+class _Found(msgspec.Struct, frozen=True):
+    message: _Time | None = None
+
+
+class Call:
+    """One request at the NATS door. It holds its body until that is taken, and no longer."""
+
+    def __init__(self, connection: Client, request: Request, reply: str) -> None:
+        self._connection = connection
+        self._reply = reply
+        self._body = request.data
+        self.size = len(request.data)
+        self.headers: Mapping[str, str] = request.headers or {}
+
+    def take_body(self) -> bytes:
+        """Return the body, once: the next time it is empty."""
+        body, self._body = self._body, b""
+        return body
+
+    async def reply(self, body: bytes) -> None:
+        """Answer."""
+        with translated():
+            await self._connection.publish(self._reply, body)
+
+    async def refuse(self, status: int, description: str, body: bytes) -> None:
+        """Answer with an error, in the headers that micro services use and in a body."""
+        headers = {ERROR_HEADER: description, ERROR_CODE_HEADER: str(status)}
+        with translated():
+            await self._connection.publish(self._reply, body, headers=headers)
+
+
+class Broker:
+    """A connection to NATS. `connection` is there for `blobs`, and for nobody else."""
+
+    def __init__(self, connection: Client) -> None:
+        self.connection = connection
+        self._js = connection.jetstream(timeout=REQUEST_TIMEOUT_S)
+        self._on_reconnect: list[Callable[[], None]] = []
+        self._on_closed: list[Callable[[], None]] = []
+        self._quota_replicas = 1
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server is reachable at this moment."""
+        return bool(self.connection.is_connected)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is gone for good; the process should end."""
+        return bool(self.connection.is_closed)
+
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the connection is gone for good: nats-py closes on any -ERR."""
+        self._on_closed.append(callback)
+
+    def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after every reconnect; returns the way to stop that."""
+        self._on_reconnect.append(callback)
+        return lambda: self._on_reconnect.remove(callback)
+
+    async def lost(self) -> None:
+        """Tell everybody that there will be no reconnect."""
+        for callback in self._on_closed:
+            callback()
+
+    async def reconnected(self) -> None:
+        """Tell everybody who waits on the server that it has to be asked again."""
+        log.info("nats_reconnected")
+        for callback in tuple(self._on_reconnect):
+            callback()
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """
+        Translate errors, and ask nothing of a server that is away.
+
+        nats-py would buffer the publish, time out, and store it after the reconnect all the same.
+        """
+        if not self.is_connected:
+            raise Unavailable("NATS is away")
+        with translated():
+            yield
+
+    async def declare(
+        self, *, replicas: int = 1, queues: Iterable[Queue] = (*QUEUES.values(), *ERRANDS)
+    ) -> None:
+        """
+        Create what `topology` names, or bring it to what `topology` says; read it back.
+
+        A cluster that has just started has no leader yet: that is waited for. Raises `Mismatch`
+        when the server has something that cannot be changed, or ignores a field.
+        """
+        deadline = asyncio.get_running_loop().time() + _LEADER_PATIENCE_S
+        while True:
+            try:
+                with translated():
+                    await provision.declare(self._js, replicas=replicas, queues=queues)
+            except Unavailable as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                log.info("waiting_for_jetstream", reason=str(error))
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+    async def publish(
+        self, queue: Queue, key: str, body: bytes, *, dedup_id: str, headers: Mapping[str, str]
+    ) -> Published:
+        """Put a task on its queue. Raises `BacklogFull` at the cap."""
+        with self._asking():
+            try:
+                stored = await self._js.publish(
+                    queue.subject(key), body, headers={"Nats-Msg-Id": dedup_id, **headers}
+                )
+            except nats.js.errors.APIError as error:
+                if error.err_code != LIMIT_REACHED:
+                    raise
+                if "per subject" in (error.description or ""):
+                    return Published.IN_FLIGHT
+                if is_full(error.err_code, error.description):
+                    raise
+                raise BacklogFull(f"{queue.stream}: {error.description}") from error
+            return Published.KNOWN if stored.duplicate else Published.NEW
+
+    async def count_tasks(self, queue: Queue) -> int:
+        """Return how many tasks a queue holds, those in hand included."""
+        with self._asking():
+            return (await self._js.stream_info(queue.stream)).state.messages
+
+    async def declare_quota(self, quota: Quota, *, replicas: int = 1) -> None:
+        """Create the stream that counts requests, or bring it to these limits; read it back."""
+        with translated():
+            await provision.declare_quota(self._js, quota, replicas=replicas)
+        self._quota_replicas = replicas
+
+    async def count_request(self, quota: Quota, sender: str) -> bool:
+        """Count a request, atomically; False when the sender has used up its share."""
+        with self._asking():
+            try:
+                await self._count(quota, sender)
+            except nats.js.errors.APIError as error:
+                if error.err_code == LIMIT_REACHED and "per subject" in (error.description or ""):
+                    return False
+                raise
+            return True
+
+    async def _count(self, quota: Quota, sender: str) -> None:
+        try:
+            await self._js.publish(quota.subject(sender), b"")
+        except nats.js.errors.NoStreamResponseError:
+            # It lives in memory: a server that was killed has forgotten it.
+            await provision.declare_quota(self._js, quota, replicas=self._quota_replicas)
+            await self._js.publish(quota.subject(sender), b"")
+
+    async def counted(self, quota: Quota, sender: str) -> tuple[int, datetime | None]:
+        """Return how many of a sender's requests count now, and when the oldest of them came."""
+        subject = quota.subject(sender)
+        with self._asking():
+            info, oldest = await asyncio.gather(
+                self._js.stream_info(quota.stream, subjects_filter=subject),
+                self._first_at(quota.stream, subject),
+            )
+            return (info.state.subjects or {}).get(subject, 0), oldest
+
+    async def _first_at(self, stream: str, subject: str) -> datetime | None:
+        request = msgspec.json.encode({"seq": 1, "next_by_subj": subject})
+        answer = await self.connection.request(
+            f"$JS.API.STREAM.MSG.GET.{stream}", request, timeout=REQUEST_TIMEOUT_S
+        )
+        message = msgspec.json.decode(answer.data, type=_Found).message
+        return None if message is None else message.time.astimezone(UTC)
+
+    async def withdraw(self, queue: Queue, key: str) -> None:
+        """Take a task back from its queue; none being there is no error."""
+        # Not a purge by subject: with that, 2.9.10 moves the consumer to the end of the stream, and
+        # no worker ever gets the tasks that others have waiting there.
+        sequence = await self.sequence(queue, key)
+        if sequence is not None:
+            await self.remove(queue.stream, sequence)
+
+    async def waiting_keys(self, queue: Queue) -> set[str]:
+        """Return whose tasks are on a queue, those that are being worked on included."""
+        with self._asking():
+            info = await self._js.stream_info(queue.stream, subjects_filter=queue.subjects)
+            return {queue.key(subject) for subject in info.state.subjects or {}}
+
+    async def append(
+        self, subject: str, body: bytes, *, dedup_id: str, headers: Mapping[str, str]
+    ) -> None:
+        """Add to a log what it does not have under this `dedup_id` yet."""
+        with self._asking():
+            await self._js.publish(subject, body, headers={"Nats-Msg-Id": dedup_id, **headers})
+
+    async def take(self, log: Log, *, most: int) -> list[Delivery]:
+        """Return what the log's consumer has not seen yet, without waiting for more."""
+        arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        taken: list[Delivery] = []
+        pull = {"batch": most, "expires": int(_TAKE_EXPIRES_S * 1e9)}
+        with self._asking():
+            inbox = self.connection.new_inbox()
+            subscription = await self.connection.subscribe(inbox, cb=arrived.put)
+            try:
+                subject = f"$JS.API.CONSUMER.MSG.NEXT.{log.stream}.{log.consumer}"
+                await self.connection.publish(subject, msgspec.json.encode(pull), reply=inbox)
+                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                    while len(taken) < most and status_of(message := await arrived.get()) is None:
+                        taken.append(Delivery(message))
+            finally:
+                await subscription.unsubscribe()
+        return taken
+
+    async def stored(self, stream: str, sequence: int) -> Stored | None:
+        """Return a message by its sequence, or None when it is gone."""
+        with self._asking():
+            try:
+                return _stored(await self._js.get_msg(stream, seq=sequence))
+            except nats.js.errors.NotFoundError:
+                return None
+
+    async def walk(
+        self, stream: str, subjects: str, *, after: int = 0
+    ) -> AsyncGenerator[Stored, None]:
+        """
+        Yield what lies behind a sequence, the oldest first, one message in memory at a time.
+
+        What is written meanwhile is seen too; nothing is left on the server by one who stops early.
+        """
+        while True:
+            with self._asking():
+                try:
+                    found = await self._js.get_msg(
+                        stream, seq=after + 1, subject=subjects, next=True
+                    )
+                except nats.js.errors.NotFoundError:
+                    return
+            message = _stored(found)
+            yield message
+            after = message.sequence
+
+    async def remove(self, stream: str, sequence: int) -> None:
+        """Delete a message by its sequence. Removing nothing is no error."""
+        with self._asking():
+            try:
+                await self._js.delete_msg(stream, sequence)
+            except nats.js.errors.APIError as error:
+                if error.err_code not in _NOTHING_TO_DELETE:
+                    raise
+
+    async def is_served(self, queue: Queue) -> bool:
+        """Return whether a worker of this queue is alive: one that has announced itself answers."""
+        with self._asking():
+            try:
+                await self.connection.request(f"$SRV.PING.{queue.consumer}", b"", timeout=1.0)
+            except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+                return False
+            return True
+
+    async def announce(self, name: str, *, version: str) -> None:
+        """Show that this worker is ready, to `is_served` and to `nats micro ls`."""
+        with translated():
+            await add_service(self.connection, ServiceConfig(name=name, version=version))
+            await self.settle_subscriptions()
+
+    async def backlog(self, queue: Queue) -> Backlog:
+        """Return how far a queue has been handed out."""
+        with self._asking():
+            state = (await self._js.stream_info(queue.stream)).state
+            info = await self._js.consumer_info(queue.stream, queue.consumer)
+            delivered = info.delivered.stream_seq if info.delivered else 0
+            # What was withdrawn from the head of the queue counts as handed out.
+            return Backlog(
+                delivered=max(delivered, state.first_seq - 1), pending=info.num_pending or 0
+            )
+
+    async def sequence(self, queue: Queue, key: str) -> int | None:
+        """Return the number of a task in its queue's stream, or None when it is not there."""
+        with self._asking():
+            try:
+                message = await self._js.get_last_msg(queue.stream, queue.subject(key))
+            except nats.js.errors.NotFoundError:
+                return None
+            return message.seq
+
+    def pull(self, queue: Queue) -> Pull:
+        """Take one delivery after the other, for one free slot."""
+        return Pull(self.connection, self.on_reconnect, queue)
+
+    async def read(self, bucket: Bucket, key: str) -> Record | None:
+        """Return a record as its leader has it, or None."""
+        with self._asking():
+            try:
+                message = await self._js.get_last_msg(bucket.stream, bucket.subject(key))
+            except nats.js.errors.NotFoundError:
+                return None
+            if (message.headers or {}).get("KV-Operation"):
+                return None
+            return Record(message.data or b"", message.seq or 0)
+
+    async def write(self, bucket: Bucket, key: str, value: bytes, *, revision: int) -> int:
+        """
+        Replace a record that still has `revision` (0: that does not exist yet).
+
+        The bytes of the revision before are overwritten on disk: a stream that merely lets go of a
+        message leaves it in its file.
+        """
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
+        with self._asking():
+            try:
+                stored = await self._js.publish(bucket.subject(key), value, headers=headers)
+            except nats.js.errors.APIError as error:
+                if error.err_code in _WRONG_LAST_SEQUENCE:
+                    raise Conflict(key) from error
+                raise
+        if revision:
+            with suppress(Unavailable):  # then it goes when the record is erased
+                await self._overwrite(bucket, revision)
+        return stored.seq
+
+    async def erase(self, bucket: Bucket, key: str, *, revision: int | None = None) -> None:
+        """
+        Remove a record; its bytes are overwritten on disk. Removing nothing is no error.
+
+        With `revision` a record is left alone that somebody has replaced meanwhile. Holds for the
+        files of a stream with one replica. With more, each server's Raft log keeps a copy of what
+        was written until it is compacted.
+        """
+        if revision is not None:
+            await self._overwrite(bucket, revision)
+            return
+        # The oldest first: no reader may see a record step back.
+        while (found := await self.oldest(bucket, key)) is not None:
+            await self._overwrite(bucket, found.revision)
+
+    async def oldest(self, bucket: Bucket, pattern: str) -> Event | None:
+        """Return the record that was written first of all whose key matches, as in `by.*`."""
+        with self._asking():
+            try:
+                message = await self._js.get_msg(
+                    bucket.stream, seq=1, subject=bucket.subject(pattern), next=True
+                )
+            except nats.js.errors.NotFoundError:
+                return None
+            key = (message.subject or "").removeprefix(bucket.subject(""))
+            return Event(key, message.data or b"", message.seq or 0)
+
+    async def _overwrite(self, bucket: Bucket, revision: int) -> None:
+        await self.remove(bucket.stream, revision)
+
+    async def count(self, bucket: Bucket, pattern: str) -> int:
+        """Return how many keys match, as in `by.*.x`."""
+        with self._asking():
+            info = await self._js.stream_info(
+                bucket.stream, subjects_filter=bucket.subject(pattern)
+            )
+            return len(info.state.subjects or {})
+
+    async def hear(self, callback: Callable[[Event], Awaitable[None]]) -> None:
+        """Call back for every change of a record, from now on and across reconnects."""
+
+        async def on_message(message: Msg) -> None:
+            revision = int((message.headers or {}).get("Nats-Sequence", "0"))
+            key = message.subject.removeprefix(EVENTS_PREFIX)
+            await callback(Event(key, message.data, revision))
+
+        with translated():
+            await self.connection.subscribe(f"{EVENTS_PREFIX}>", cb=on_message)
+            await self.settle_subscriptions()
+
+    async def answer(
+        self,
+        name: str,
+        *,
+        version: str,
+        subject: str,
+        group: str,
+        handler: Callable[[Call], Awaitable[None]],
+    ) -> Callable[[], Awaitable[None]]:
+        """
+        Offer one endpoint as a NATS micro service; returns the way to stop taking requests.
+
+        Requests come one after the other: a handler that takes its time hands them to a task. One
+        without an inbox to answer to is dropped: whoever may ask must not make us write elsewhere.
+        """
+
+        async def on_request(request: Request) -> None:
+            reply = request._msg.reply  # noqa: SLF001 - nats-py 2.16 does not show it
+            if reply.startswith(_INBOX_PREFIX):
+                await handler(Call(self.connection, request, reply))
+            else:
+                log.warning("request_without_inbox", subject=subject)
+
+        with translated():
+            service = await add_service(self.connection, ServiceConfig(name=name, version=version))
+            await service.add_endpoint(
+                EndpointConfig(
+                    name=subject.replace(".", "_"),
+                    handler=on_request,
+                    subject=subject,
+                    queue_group=group,
+                )
+            )
+            await self.settle_subscriptions()
+            return service.stop
+
+    async def settle_subscriptions(self) -> None:
+        """Return once the server knows of every subscription made so far."""
+        # Twice: nats-py sends the first PING ahead of the SUBs that are still in its buffer.
+        await self.connection.flush()
+        await self.connection.flush()
+
+
+@asynccontextmanager
+async def connect(url: str, *, name: str) -> AsyncIterator[Broker]:
+    """
+    Connect, waiting for a server as long as it takes; `url` may name several, with commas.
+
+    nats-py reconnects for ever; when it gives up all the same, `Broker.when_closed` tells.
+    """
+    connection = Client()
+    broker = Broker(connection)
+    is_ending = False
+
+    async def on_disconnected() -> None:  # nats-py wants coroutine functions
+        if not is_ending:
+            log.warning("nats_disconnected")
+
+    async def on_error(error: Exception) -> None:
+        # Four connection attempts a second would fill the log of a long outage.
+        tell = log.debug if isinstance(error, OSError) else log.warning
+        tell("nats_error", reason=f"{type(error).__name__} {error}".strip())
+        if isinstance(error, nats.errors.SlowConsumerError):
+            await broker.reconnected()  # messages were dropped, which is as bad as an outage
+
+    with translated():
+        await connection.connect(
+            url.split(","),
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.25,  # type: ignore[arg-type]  # typed int, used as seconds
+            ping_interval=10,
+            max_outstanding_pings=2,
+            pending_size=8 << 20,
+            closed_cb=broker.lost,
+            disconnected_cb=on_disconnected,
+            error_cb=on_error,
+            reconnected_cb=broker.reconnected,
+        )
+    try:
+        yield broker
+    finally:
+        is_ending = True
+        with suppress(nats.errors.Error, OSError):  # it may be away already
+            await connection.close()
+
+
+def _stored(message: api.RawStreamMsg) -> Stored:
+    return Stored(
+        subject=message.subject or "",
+        sequence=message.seq or 0,
+        at=message.time or datetime.min.replace(tzinfo=UTC),
+        body=message.data or b"",
+        # Another client's may not be ASCII: nats-py makes objects of those.
+        headers={name: str(value) for name, value in (message.headers or {}).items()},
+    )

@@ -1,0 +1,175 @@
+"""
+Every payload on the wire.
+
+    Task         a queue's message: which record to work on
+    Measurement  what the analyzer found       ┐ the results of
+    Transcript   what the transcriber heard    ┘ a record
+    Report       what the user reads
+
+New fields get a default, so that old and new services can meet in the middle of a rollout.
+Levels that silence does not have are `None`, never -inf or NaN. Times on the wire are seconds.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+
+class TaskName(StrEnum):
+    """What a worker can do with audio; each has its own queue and service."""
+
+    ANALYZE = "analyze"
+    TRANSCRIBE = "transcribe"
+
+
+class AnalyzeOptions(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.ANALYZE.value):
+    """What changes a measurement."""
+
+    max_duration_s: float = 360.0
+
+
+class TranscribeOptions(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.TRANSCRIBE.value):
+    """What changes a transcript. `language`: ISO 639-1, None lets the model detect it."""
+
+    max_duration_s: float = 360.0
+    language: str | None = None
+
+
+Options = AnalyzeOptions | TranscribeOptions
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of an upload, as a worker receives it. What to do stands in the record `key`."""
+
+    key: str
+
+
+class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """What the container and the codec say. `bit_rate` in bit/s, `duration` in s, decoded."""
+
+    container: str
+    codec: str
+    sample_rate: int
+    channels: int
+    layout: str
+    bit_depth: int | None
+    bit_rate: int | None
+    duration: float
+
+
+class Loudness(msgspec.Struct, frozen=True, kw_only=True):
+    """ITU-R BS.1770-5, EBU Tech 3341 and 3342. `stable`: long enough (60 s) for `range_lu`."""
+
+    integrated_lufs: float | None
+    range_lu: float | None
+    momentary_max_lufs: float | None
+    short_term_max_lufs: float | None
+    threshold_lufs: float | None
+    stable: bool
+
+
+class ChannelPeak(msgspec.Struct, frozen=True, kw_only=True):
+    """The peaks of one channel, named as in the layout (`FL`, `FR`, `FC`, `LFE`, …)."""
+
+    channel: str
+    true_peak_dbtp: float | None
+    sample_peak_dbfs: float | None
+
+
+class Peak(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Peaks of the loudest channel.
+
+    `true_peak_bs1770_dbtp` is the reading of the interpolating filter that BS.1770-5 annex 2
+    prints, for comparison with other meters; `true_peak_dbtp` is the closer one.
+    """
+
+    true_peak_dbtp: float | None
+    true_peak_bs1770_dbtp: float | None
+    sample_peak_dbfs: float | None
+    per_channel: tuple[ChannelPeak, ...]
+    plr_lu: float | None
+    clipped_samples: int
+
+
+class Band(msgspec.Struct, frozen=True, kw_only=True):
+    """The level of one band, relative to the whole (20 Hz to 20 kHz)."""
+
+    name: str
+    low_hz: float
+    high_hz: float
+    level_db: float | None
+
+
+class Spectrum(msgspec.Struct, frozen=True, kw_only=True):
+    """The long-term tonal balance."""
+
+    bands: tuple[Band, ...]
+
+
+class Stereo(msgspec.Struct, frozen=True, kw_only=True):
+    """How the two channels relate; `balance_db` is positive when the right one is stronger."""
+
+    correlation: float | None
+    balance_db: float | None
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """Silence before the first and after the last sound."""
+
+    lead_s: float
+    tail_s: float
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.ANALYZE.value):
+    """What the analyzer found. `stereo` is there for two channels, `dc_offset` per channel."""
+
+    audio: AudioFormat
+    loudness: Loudness
+    peak: Peak
+    spectrum: Spectrum
+    stereo: Stereo | None
+    dc_offset: tuple[float, ...]
+    silence: Silence
+    decoder: str = ""
+    scrubbed_samples: int = 0
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of speech on the time line of the upload."""
+
+    id: int
+    start: float
+    end: float
+    text: str
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+
+
+class Transcript(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.TRANSCRIBE.value):
+    """What the transcriber heard. No speech: no segments, an empty text, no language."""
+
+    text: str
+    language: str | None
+    language_probability: float | None
+    model: str
+    audio: AudioFormat
+    segments: tuple[Segment, ...]
+    decoder: str = ""
+
+
+Result = Measurement | Transcript
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a task failed. `code` as in problem details; `refused`: trying again will not help."""
+
+    code: str
+    detail: str
+    refused: bool = False
+
+
+ALL_TASKS: Final = tuple(TaskName)
+"""What an upload gets unless it asks for less."""

@@ -1,0 +1,64 @@
+"""Settings: environment variables into one frozen Struct, read once, at start."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+S = TypeVar("S", bound=msgspec.Struct)
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class SettingsError(Exception):
+    """The environment is no valid configuration; the message names every bad variable."""
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What every worker can be told.
+
+    `slots` jobs are worked on at once; `grace_s` is how long a stopping worker goes on with what it
+    has in hand; `nats_replicas` how many servers keep each stream.
+    """
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_replicas: Positive = 1
+    slots: Positive = 1
+    grace_s: Annotated[float, msgspec.Meta(ge=0)] = 25.0
+    log_level: LogLevel = "info"
+
+
+def load(into: type[S], variables: Mapping[str, str]) -> S:
+    """
+    Read each field from the variable of its upper-case name; a default makes it optional.
+
+    A field that was declared with `msgspec.field(name="OTHER")` is read from that variable. An
+    empty variable counts as not set, so that a chart may leave values blank.
+    """
+    values: dict[str, object] = {}
+    wrong: list[str] = []
+    for field in msgspec.structs.fields(into):
+        name = field.encode_name if field.encode_name != field.name else field.name.upper()
+        text = variables.get(name, "")
+        if not text:
+            if field.required:
+                wrong.append(f"{name} is not set")
+            continue
+        try:
+            values[field.name] = msgspec.convert(text, field.type, strict=False)
+        except msgspec.ValidationError as error:
+            wrong.append(f"{name}: {error}")
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+    return into(**values)
+
+
+def from_environment(into: type[S]) -> S:
+    """Read the process's own environment; a mistake ends the process with one line that tells."""
+    try:
+        return load(into, os.environ)  # noqa: TID251 - this is the place
+    except SettingsError as error:
+        sys.exit(f"configuration: {error}")

@@ -1,0 +1,255 @@
+"""
+Every name in NATS, in one place. `python -m decibus.topology` prints it.
+
+    upload ──▶ OBJ audio                        the bytes, until the last task has ended
+           ──▶ KV reports                       one row an upload: which jobs it waits for
+           ──▶ KV analyses ──▶ audio.evt.>      one record a job; every change is republished
+           ──▶ JOBS_ANALYZE, JOBS_TRANSCRIBE    one message a job, until a worker has settled it
+    request ─▶ RATE                             one message a request, until it counts no more
+           ──▶ KV idempotency                   one row an Idempotency-Key, for a day
+           ──▶ JOBS_DEAD                        one message a job that failed for good, and why
+           ──▶ KV library, LIBRARY              the reports that are kept, and those to be
+           ──▶ KV webhooks, WEBHOOKS            the reports that are to be posted
+
+Only fields that nats-server 2.9 knows stand here: an older server silently ignores what it does
+not know, so `broker.declare` also reads back what it created.
+"""
+
+import hashlib
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from decibus.messages import TaskName
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A work-queue stream with one message per subject, and the one durable consumer that drains it.
+
+    One message per subject means: one job in flight per key. `max_msgs` is the cap on the backlog;
+    beyond it, publishing is refused. `ack_wait` is how long a silent worker keeps a job, `lease`
+    is a little shorter so that a redelivery finds the lease expired. `max_deliver` is only a net
+    under the attempts that `jobs` counts: as many deliveries as fit into `max_age`.
+    """
+
+    task: str
+    stream: str
+    consumer: str
+    max_msgs: int
+    root: str = "jobs."
+    max_age: timedelta = timedelta(hours=1)
+    ack_wait: timedelta = timedelta(seconds=6)
+    max_deliver: int = 600
+    max_ack_pending: int = 1000
+
+    @property
+    def subjects(self) -> str:
+        """What the stream captures."""
+        return f"{self.root}{self.task}.>"
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim holds without a heartbeat."""
+        return self.ack_wait * 0.9
+
+    @property
+    def heartbeat(self) -> timedelta:
+        """How often a worker says that it goes on: three may be lost before the lease is."""
+        return self.ack_wait * 0.27
+
+    def subject(self, key: str) -> str:
+        """Return where the job's task is published."""
+        return f"{self.root}{self.task}.{key}"
+
+    def key(self, subject: str) -> str:
+        """Return whose task was published there."""
+        return subject.removeprefix(self.subject(""))
+
+    def dead_subject(self, key: str) -> str:
+        """Return where it is told that the job failed for good."""
+        return f"{DEAD_PREFIX}{self.task}.{key}"
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A stream of what has happened, kept for whoever asks; at a limit the oldest goes.
+
+    `consumer` is a durable one that reads what matches `consumes`. A `Nats-Msg-Id` is known for
+    `duplicate_window`.
+    """
+
+    stream: str
+    subjects: tuple[str, ...]
+    max_age: timedelta
+    max_msgs: int
+    max_bytes: int
+    duplicate_window: timedelta
+    consumer: str
+    consumes: str
+
+
+class Bucket(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A key-value bucket that keeps the last revision.
+
+    `ttl` 0 is for ever; `events`: where changes are republished.
+    """
+
+    name: str
+    ttl: timedelta
+    max_bytes: int
+    events: str | None = None
+
+    @property
+    def stream(self) -> str:
+        """The stream under the bucket."""
+        return f"KV_{self.name}"
+
+    def subject(self, key: str) -> str:
+        """Return where a key lives."""
+        return f"$KV.{self.name}.{key}"
+
+
+class ObjectStore(msgspec.Struct, frozen=True, kw_only=True):
+    """An object store in the layout of NATS ADR-20."""
+
+    name: str
+    ttl: timedelta
+    max_bytes: int
+
+    @property
+    def stream(self) -> str:
+        """The stream under the store."""
+        return f"OBJ_{self.name}"
+
+
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How many requests each sender may make in any `window`, counted by one stream for all gateways.
+
+    A request is a message on its sender's subject. The stream keeps `limit` of them a subject,
+    refuses one more, and drops each when it is `window` old: a sliding window, atomic and shared.
+    """
+
+    stream: str = "RATE"
+    limit: int
+    window: timedelta
+    max_bytes: int = 64 << 20
+
+    @property
+    def subjects(self) -> str:
+        """What the stream captures."""
+        return "rate.*"
+
+    def subject(self, sender: str) -> str:
+        """Return where a sender's requests are counted; who it is cannot be read from it."""
+        return f"rate.{hashlib.sha256(sender.encode()).hexdigest()[:32]}"
+
+
+GIB: Final = 1 << 30
+
+ANALYZE: Final = Queue(
+    task=TaskName.ANALYZE, stream="JOBS_ANALYZE", consumer="analyzer", max_msgs=500
+)
+TRANSCRIBE: Final = Queue(
+    task=TaskName.TRANSCRIBE, stream="JOBS_TRANSCRIBE", consumer="transcriber", max_msgs=200
+)
+QUEUES: Final = {TaskName(queue.task): queue for queue in (ANALYZE, TRANSCRIBE)}
+
+_ERRAND_AGE: Final = timedelta(hours=26)
+WEBHOOKS: Final = Queue(
+    task="webhooks",
+    root="",
+    stream="WEBHOOKS",
+    consumer="webhooks",
+    max_msgs=10_000,
+    max_age=_ERRAND_AGE,
+    ack_wait=timedelta(seconds=30),
+    max_deliver=-1,
+    max_ack_pending=10_000,
+)
+"""`webhooks.<row key>`: a report to post. Waiting between two attempts counts as ack pending."""
+SHELVE: Final = msgspec.structs.replace(
+    WEBHOOKS, task="library", stream="LIBRARY", consumer="library"
+)
+"""`library.<row key>`: a report to keep, as soon as it is final."""
+ERRANDS: Final = (WEBHOOKS, SHELVE)
+"""What gateways do for each other, once the jobs of an upload are settled."""
+
+ANALYSES: Final = Bucket(
+    name="analyses", ttl=timedelta(hours=1), max_bytes=GIB, events="audio.evt.>"
+)
+"""Key `<sha256>.<task digest>`: the record of a job. Lives at least as long as its task may."""
+REPORTS: Final = Bucket(name="reports", ttl=timedelta(minutes=17), max_bytes=GIB // 4)
+"""
+Two minutes longer than a token works: the gateways erase what has expired, the ttl only lets go.
+
+Key `<sha256 of the token>`: what an upload asked for and the jobs that answer it. For each of the
+jobs a row `by.<job key>.<sha256 of the token>` says which reports share it.
+"""
+LEADERS: Final = Bucket(name="leaders", ttl=timedelta(hours=1), max_bytes=GIB // 1024)
+"""Key: a duty that one replica has; value: which."""
+LIBRARY: Final = Bucket(name="library", ttl=timedelta(), max_bytes=2 * GIB)
+"""The same rows for uploads that are kept until somebody deletes them, with their reports."""
+HOOKS: Final = Bucket(name="webhooks", ttl=_ERRAND_AGE, max_bytes=GIB // 4)
+"""Key as in `reports`: where a final report is posted, and how often that was tried."""
+IDEMPOTENCY: Final = Bucket(name="idempotency", ttl=timedelta(hours=24), max_bytes=GIB // 16)
+"""Key `<sha256 of the sender and its Idempotency-Key>`: which reports that request has led to."""
+BUCKETS: Final = (ANALYSES, REPORTS, LEADERS, LIBRARY, HOOKS, IDEMPOTENCY)
+
+AUDIO: Final = ObjectStore(name="audio", ttl=timedelta(hours=1), max_bytes=4 * GIB)
+"""Uploads, from the door until their last task has ended."""
+STORES: Final = (AUDIO,)
+UPLOAD_PREFIX: Final = "upload-"
+"""How the names of our own objects begin; any other is a sender's, and left to `max_age`."""
+
+DEAD_PREFIX: Final = "jobs.dead."
+_ADVISORY: Final = "$JS.EVENT.ADVISORY.CONSUMER."
+DEAD: Final = Log(
+    stream="JOBS_DEAD",
+    subjects=(f"{DEAD_PREFIX}>", f"{_ADVISORY}MAX_DELIVERIES.>", f"{_ADVISORY}MSG_TERMINATED.>"),
+    max_age=timedelta(days=7),
+    max_msgs=10_000,
+    max_bytes=GIB // 16,
+    # As long as a task may be redelivered: its dead letter is written once.
+    duplicate_window=timedelta(hours=1),
+    consumer="reaper",
+    consumes=f"{_ADVISORY}MAX_DELIVERIES.>",
+)
+"""Why jobs failed for good, and what JetStream gave up or was told to."""
+LOGS: Final = (DEAD,)
+
+EVENTS_PREFIX: Final = "audio.evt."
+"""Every change of a job's record, `audio.evt.<key>`; its JetStream sequence is the revision."""
+PROCESS: Final = "audio.process"
+"""Request-reply, the NATS door. In no stream: else the requester would get the stream's ack."""
+GATEWAYS: Final = "gateway"
+"""The queue group that shares the requests."""
+
+
+def table() -> str:
+    """Return the topology as text, one asset a line."""
+    rows = [
+        (queue.stream, queue.subjects, f"consumer {queue.consumer}, at most {queue.max_msgs}")
+        for queue in (*QUEUES.values(), *ERRANDS)
+    ]
+    rows += [
+        (
+            bucket.stream,
+            bucket.subject(">"),
+            f"ttl {bucket.ttl or 'none'}"
+            + (f", republished to {bucket.events}" if bucket.events else ""),
+        )
+        for bucket in BUCKETS
+    ]
+    rows += [(store.stream, f"$O.{store.name}.>", f"ttl {store.ttl}") for store in STORES]
+    rows += [(log.stream, ", ".join(log.subjects), f"for {log.max_age}") for log in LOGS]
+    rows += [("RATE", "rate.*", "as the gateway's settings say, in memory")]
+    rows += [("(no stream)", PROCESS, f"queue group {GATEWAYS}")]
+    return "\n".join(f"{name:<16}  {subject:<20}  {note}" for name, subject, note in rows)
+
+
+if __name__ == "__main__":
+    print(table())  # noqa: T201 - this is what the command is for

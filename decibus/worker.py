@@ -1,0 +1,442 @@
+"""
+Pull, claim, run, settle, drain: how every worker runs.
+
+    delivery ─▶ claim (CAS) ─▶ fetch the audio ─▶ step, in a thread ─▶ finish (CAS) ─▶ ack
+                                   └─ heartbeat: renew (CAS), then in_progress ─┘
+
+JetStream does not fence acks: a late ack would remove a job that somebody else is working on. So
+ack, nak and heartbeat are only sent after a successful compare-and-set on the job's record, and a
+worker that has been superseded settles nothing.
+"""
+
+import asyncio
+import contextvars
+import os
+import secrets
+import socket
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from functools import partial
+from importlib.metadata import version
+from typing import Any, BinaryIO, Final, TypeVar
+
+import msgspec
+import structlog
+
+from decibus import jobs
+from decibus.blobs import Blobs
+from decibus.broker import Broker, connect
+from decibus.dead import DeadLetters
+from decibus.errors import BlobGone, DecibusError, NotFound, Refused, Superseded, Unavailable
+from decibus.jobs import Held, Job, State
+from decibus.ledger import Ledger
+from decibus.messages import Fault, Result, Segment, Task
+from decibus.process import Process
+from decibus.pull import Delivery, Pull
+from decibus.settings import WorkerSettings
+from decibus.telemetry import TRACEPARENT, trace_id
+from decibus.topology import AUDIO, Queue
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+# A result is worth waiting for: as long as JetStream waits for us.
+_PATIENCE: Final = timedelta(seconds=30)
+_MAX_RETRY_DELAY_S: Final = 30.0
+_HAND_BACK_S: Final = 2.0
+# What a step has heard is published no oftener than this: each time is a compare-and-set.
+_NEWS_EVERY_S: Final = 1.0
+# How long a step may take: some time to begin with, and three times the longest audio allowed.
+_BUDGET_MIN_S: Final = 120.0
+_BUDGET_RATIO: Final = 3.0
+
+
+class Verdict(Enum):
+    """How a delivery ends."""
+
+    ACK = auto()  # done: never deliver it again
+    NAK = auto()  # deliver it again, after a delay
+    TERM = auto()  # give up: never deliver it again
+    LEAVE = auto()  # not ours any more: whoever owns the job settles it
+
+
+def verdict(error: Exception | None, *, is_last: bool) -> Verdict:
+    """Decide how a delivery ends, from how its attempt ended."""
+    match error:
+        case None:
+            return Verdict.ACK
+        case Superseded():
+            return Verdict.LEAVE
+        case Refused() | msgspec.DecodeError():
+            return Verdict.TERM
+        case _:
+            return Verdict.TERM if is_last else Verdict.NAK
+
+
+class StepTimeout(DecibusError):
+    """A step has taken longer than any audio of its limit could need."""
+
+
+class Progress:
+    """
+    How far a step is: called by the step, in its thread, with 0 to 1.
+
+    The call is also where a step is stopped: it raises `Superseded` once the job is lost.
+    """
+
+    def __init__(self) -> None:
+        self.fraction = 0.0
+        self.partial: tuple[Segment, ...] = ()
+        self._is_told = True
+        self._on_news: Callable[[], object] = bool
+        self._lost = threading.Event()
+
+    def __call__(self, fraction: float, segments: tuple[Segment, ...] | None = None) -> None:
+        """
+        Tell how far the step is and, where there is something new, all that it has heard so far.
+
+        `segments` are published within about a second, the fraction with the next heartbeat.
+        """
+        if self._lost.is_set():
+            raise Superseded("the attempt has lost its job")
+        self.fraction = fraction
+        if segments is None or segments == self.partial:
+            return
+        self.partial = segments
+        if self._is_told:
+            self._is_told = False
+            self._on_news()
+
+    def when_news(self, callback: Callable[[], object]) -> None:
+        """Call `callback`, in the step's thread, for the first news after each `take`."""
+        self._on_news = callback
+
+    def take(self) -> tuple[float, tuple[Segment, ...]]:
+        """Return what there is to publish."""
+        # In this order: what comes in between is told once too often, never lost.
+        self._is_told = True
+        return self.fraction, self.partial
+
+    def stop(self) -> None:
+        """Make the step's next call raise."""
+        self._lost.set()
+
+
+Step = Callable[[BinaryIO, Any, Progress], Result]
+"""
+What a service does with audio: the file, the options of its own task, and where to tell progress.
+
+It runs in a thread of its own and may take its time.
+"""
+
+
+class Worker:
+    """Drains one queue with one step, in as many slots as it is told."""
+
+    def __init__(
+        self, broker: Broker, blobs: Blobs, queue: Queue, step: Step, *, slots: int
+    ) -> None:
+        self._broker = broker
+        self._blobs = blobs
+        self._ledger = Ledger(broker)
+        self._dead = DeadLetters(broker)
+        self._queue = queue
+        self._step = step
+        self._pulls = [broker.pull(queue) for _ in range(slots)]
+        self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+    async def serve(self, *, until: asyncio.Event, grace: timedelta) -> None:
+        """Work until told to stop; finish what is in hand within `grace`, or hand it back."""
+        async with asyncio.TaskGroup() as group:
+            slots = [group.create_task(self._slot(pull)) for pull in self._pulls]
+            await until.wait()
+            for pull in self._pulls:
+                pull.stop()
+            _, late = await asyncio.wait(slots, timeout=grace.total_seconds())
+            while late:
+                for slot in late:
+                    slot.cancel()
+                # Again: Python 3.11's wait_for, under a request to NATS, can swallow a cancel.
+                _, late = await asyncio.wait(late, timeout=_HAND_BACK_S)
+
+    async def _slot(self, pull: Pull) -> None:
+        async for delivery in pull:
+            await self.handle(delivery)
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Tell the delivery's story: claim its job, and do it."""
+        trace = trace_id(delivery.headers.get(TRACEPARENT))
+        with structlog.contextvars.bound_contextvars(trace_id=trace, delivery=delivery.number):
+            try:
+                await self._claim_and_run(delivery)
+            except Exception as error:
+                # Nothing was settled: JetStream delivers again after ack_wait, and who gets it
+                # then reads in the record how far the job really is.
+                is_a_bug = not isinstance(error, DecibusError)
+                log.warning("delivery_left", reason=str(error), exc_info=is_a_bug)
+
+    async def _claim_and_run(self, delivery: Delivery) -> None:
+        try:
+            task = msgspec.json.decode(delivery.body, type=Task)
+        except msgspec.DecodeError as error:
+            log.warning("task_unusable", reason=str(error))
+            await delivery.term()
+            return
+        lease = self._queue.lease
+        claim = partial(jobs.claim, owner=self._owner, now=_now(), lease=lease)
+        try:
+            job = await self._ledger.move(task.key, claim)
+        except Held as held:
+            await delivery.nak(held.retry_after)
+        except NotFound:
+            log.info("job_deleted_before_its_turn")
+            await delivery.term()
+        else:
+            if job.state is State.RUNNING:
+                await self._run(job, delivery)
+            else:
+                ending = Verdict.TERM if job.state is State.FAILED else Verdict.ACK
+                await self._settle(job, delivery, ending)
+
+    async def _run(self, job: Job, delivery: Delivery) -> None:
+        """Tell the job's story: do the work under its lease, record how it ended, settle."""
+        progress = Progress()
+        result: Result | None = None
+        error: Exception | None = None
+        try:
+            async with self._heartbeat(job, delivery, progress):
+                result = await self._work(job, progress)
+                job = await self._record(job, result)
+        except asyncio.CancelledError:
+            progress.stop()
+            await self._hand_back(job, delivery)
+            raise
+        except Exception as raised:
+            error = raised
+            if not isinstance(error, Refused | Superseded):
+                log.warning("attempt_failed", attempt=job.attempt, exc_info=error)
+        ending = verdict(error, is_last=job.is_last_attempt)
+        if error is not None and ending is not Verdict.LEAVE:
+            job = await self._record_fault(job, _fault(error), ending)
+        await self._settle(job, delivery, ending)
+
+    async def _work(self, job: Job, progress: Progress) -> Result:
+        # Anonymous: nothing is left behind by a kill, and no decoder learns a file's name.
+        with tempfile.TemporaryFile() as audio:
+            await self._blobs.fetch(job.blob, into=audio)
+            audio.seek(0)
+            budget_s = _BUDGET_MIN_S + _BUDGET_RATIO * job.options.max_duration_s
+            try:
+                async with asyncio.timeout(budget_s):
+                    return await _in_thread(partial(self._step, audio, job.options, progress))
+            except TimeoutError as error:
+                # The thread cannot be ended, only left behind; its next word of progress stops it.
+                progress.stop()
+                raise StepTimeout(f"no result within {budget_s:.0f} s") from error
+
+    async def _record(self, job: Job, result: Result) -> Job:
+        finish = partial(jobs.finish, fence=job.fence, result=result, now=_now())
+        return await self._ledger.move(job.key, finish, patience=_PATIENCE)
+
+    async def _record_fault(self, job: Job, fault: Fault, ending: Verdict) -> Job:
+        move = (
+            partial(jobs.fail, fence=job.fence, fault=fault, now=_now())
+            if ending is Verdict.TERM
+            else partial(jobs.release, fence=job.fence, fault=fault)
+        )
+        return await self._ledger.move(job.key, move, patience=_PATIENCE)
+
+    async def _hand_back(self, job: Job, delivery: Delivery) -> None:
+        with suppress(DecibusError):  # then ack_wait does it
+            await self._ledger.move(job.key, partial(jobs.hand_back, fence=job.fence))
+            await delivery.nak()
+            log.info("job_handed_back", attempt=job.attempt)
+
+    async def _settle(self, job: Job, delivery: Delivery, ending: Verdict) -> None:
+        """Tell JetStream. Only called when the job's record says the same."""
+        if job.state is State.FAILED:
+            # Before the term: a job whose letter cannot be written now is delivered again.
+            await self._dead.add(job, delivery.headers.get(TRACEPARENT))
+        match ending:
+            case Verdict.ACK:
+                await delivery.ack()
+            case Verdict.NAK:
+                await delivery.nak(_retry_delay(job))
+            case Verdict.TERM:
+                await delivery.term()
+            case Verdict.LEAVE:
+                log.warning("job_superseded", attempt=job.attempt)
+                return
+        if job.is_settled:
+            log.info("job_settled", state=job.state, attempt=job.attempt, seconds=_seconds(job))
+            await self._drop_blob(job)
+
+    async def _drop_blob(self, job: Job) -> None:
+        """
+        Delete the audio once no job needs it any more; the last one to end finds that.
+
+        A job that failed without being refused needs it: an operator may queue it again.
+        """
+        if job.needs_audio:
+            return
+        for key in job.siblings:
+            sibling = await self._ledger.find(key)
+            if sibling is not None and sibling.blob == job.blob and sibling.needs_audio:
+                return
+        with suppress(BlobGone):
+            await self._blobs.delete(job.blob)
+
+    @asynccontextmanager
+    async def _heartbeat(
+        self, job: Job, delivery: Delivery, progress: Progress
+    ) -> AsyncIterator[None]:
+        """
+        Renew the lease while the block runs, and publish what the step has heard.
+
+        A failed beat is logged and no more: what keeps a late worker from writing is its fencing
+        token, never this timer.
+        """
+        loop = asyncio.get_running_loop()
+        soon = asyncio.Event()
+        last_beat = loop.time()  # the claim was one
+
+        def beat_for_news() -> None:
+            loop.call_at(last_beat + _NEWS_EVERY_S, soon.set)
+
+        def on_news() -> None:
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(beat_for_news)
+
+        async def beat() -> None:
+            nonlocal last_beat
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._queue.heartbeat.total_seconds()):
+                        await soon.wait()
+                soon.clear()
+                last_beat = loop.time()
+                try:
+                    await self._ledger.move(job.key, self._renewal(job, progress))
+                    await delivery.in_progress()
+                except (Superseded, NotFound):
+                    progress.stop()
+                    return
+                except Exception as error:  # noqa: BLE001 - a beat may fail, not the heart
+                    log.warning("heartbeat_failed", reason=repr(error))
+
+        # After an outage the lease is old: say that we live before somebody else takes the job.
+        forget = self._broker.on_reconnect(soon.set)
+        progress.when_news(on_news)
+        # Not a TaskGroup: that would hand the block's own error on inside an ExceptionGroup.
+        beating = asyncio.create_task(beat())  # noqa: TID251
+        try:
+            yield
+        finally:
+            forget()
+            beating.cancel()
+
+    def _renewal(self, job: Job, progress: Progress) -> Callable[[Job], Job]:
+        fraction, heard = progress.take()
+        now, lease = _now(), self._queue.lease
+
+        def renew(found: Job) -> Job:
+            renewed = jobs.renew(found, fence=job.fence, progress=fraction, now=now, lease=lease)
+            return jobs.tell(renewed, fence=job.fence, partial=heard)
+
+        return renew
+
+
+async def run(
+    process: Process,
+    settings: WorkerSettings,
+    queue: Queue,
+    prepare: Callable[[], Step],
+) -> int:
+    """
+    Run a worker until it is told to stop; returns the process's exit code.
+
+    `prepare` loads and warms whatever the step needs: nothing is pulled, and the worker does not
+    announce itself, before it has returned.
+    """
+    step = await _in_thread(prepare)
+    async with connect(settings.nats_url, name=queue.consumer) as broker:
+        broker.when_closed(process.end)
+        await broker.declare(replicas=settings.nats_replicas)
+        blobs = Blobs(broker.connection, AUDIO.name)
+        worker = Worker(broker, blobs, queue, step, slots=settings.slots)
+        await broker.announce(queue.consumer, version=version("decibus"))
+        process.ready(slots=settings.slots)
+        await worker.serve(until=process.stop, grace=timedelta(seconds=settings.grace_s))
+        log.info("stopped", connection_lost=broker.is_closed)
+        return 1 if broker.is_closed else 0
+
+
+async def _in_thread(function: Callable[[], T]) -> T:
+    """
+    Run blocking work beside the loop.
+
+    In a daemon thread rather than an executor's: a step that does not look at its `Progress` must
+    not hold up a process that was told to stop.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)  # type: ignore[arg-type]  # T unless error
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        result: T | None = None
+        error: BaseException | None = None
+        try:
+            result = function()
+        except StopIteration as raised:  # which no future takes
+            error = RuntimeError(repr(raised))
+        except BaseException as raised:  # noqa: BLE001 - handed on to whoever awaits
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, result, error)
+
+    context = contextvars.copy_context()  # so that its log lines carry what is bound here
+    threading.Thread(target=context.run, args=(work,), name="step", daemon=True).start()
+    return await future
+
+
+def _fault(error: Exception) -> Fault:
+    match error:
+        case Refused():
+            return Fault(code=error.code, detail=str(error) or error.title, refused=True)
+        case Unavailable():  # its words name streams and servers: they stay in the log
+            return Fault(code=error.code, detail=error.title)
+        case _:
+            # A bug: its words stay in the log, the user gets its kind.
+            return Fault(code="internal_error", detail=f"unexpected {type(error).__name__}")
+
+
+def _retry_delay(job: Job) -> timedelta:
+    """
+    Return how long the next attempt waits: longer each time, and longest for the world's faults.
+
+    A cluster takes up to ten seconds to choose new leaders; the attempts must outlast that.
+    """
+    is_the_worlds = job.fault is not None and job.fault.code == Unavailable.code
+    base = 4.0 if is_the_worlds else 1.0
+    return timedelta(seconds=min(_MAX_RETRY_DELAY_S, base * 4.0 ** (job.attempt - 1)))
+
+
+def _seconds(job: Job) -> float | None:
+    if job.started_at is None or job.ended_at is None:
+        return None
+    return round((job.ended_at - job.started_at).total_seconds(), 3)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""The analyzer: audio in, loudness, peaks and tonal balance out."""

@@ -1,0 +1,161 @@
+"""The measurement of one file: decode once, feed every meter, read them in the standards' order."""
+
+from collections.abc import Callable
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decibus.audio import DECODER, Audio, open_audio
+from decibus.messages import (
+    AnalyzeOptions,
+    Band,
+    ChannelPeak,
+    Loudness,
+    Measurement,
+    Peak,
+    Silence,
+    Spectrum,
+    Stereo,
+)
+from services.analyzer.dsp import gating
+from services.analyzer.dsp.kweighting import KWeighting
+from services.analyzer.dsp.levels import Levels
+from services.analyzer.dsp.loudness_range import STABLE_S, loudness_range
+from services.analyzer.dsp.spectrum import BANDS, TonalBalance
+from services.analyzer.dsp.stereo import StereoImage
+from services.analyzer.dsp.true_peak import TruePeak, annex_2, decibels, kaiser_sinc, oversampling
+
+BLOCK_FRAMES: Final = 131_072
+"""2.7 s at 48 kHz: two channels stay in a core's cache from one meter to the next."""
+
+_PAIR: Final = 2
+
+
+def analyze(
+    file: BinaryIO, options: AnalyzeOptions, progress: Callable[[float], None]
+) -> Measurement:
+    """
+    Measure a seekable file; `progress` hears 0..1 after each block, where a length is known.
+
+    Raises what `open_audio` raises. Blocks its thread, for some 1 ms per second of audio.
+    """
+    with open_audio(file, max_duration_s=options.max_duration_s) as audio:
+        meters = _Meters(audio.sample_rate, audio.channel_names)
+        expected_frames = (audio.expected_duration_s or 0.0) * audio.sample_rate
+        for block in audio.blocks(BLOCK_FRAMES):
+            meters.feed(block)
+            if expected_frames > 0:
+                progress(min(1.0, audio.decoded_frames / expected_frames))
+        return meters.read(audio)
+
+
+def warm() -> None:
+    """Compile every kernel, or load it from the cache, so that no upload has to wait for it."""
+    noise = np.random.default_rng(0).uniform(-1.0, 1.0, (2, 24_000)).astype(np.float32)
+    meters = _Meters(48_000, ("FL", "FR"))
+    meters.feed(noise)
+    meters.loudness(duration_s=0.5)
+    meters.peak(integrated_lufs=None)
+    meters.balance()
+
+
+class _Meters:
+    """One of each."""
+
+    def __init__(self, sample_rate: int, channel_names: tuple[str, ...]) -> None:
+        channels = len(channel_names)
+        self._sample_rate = sample_rate
+        self._channel_names = channel_names
+        self._kweighting = KWeighting(sample_rate, channels)
+        self._energies: list[NDArray[np.float64]] = []
+        self._true_peak = TruePeak(kaiser_sinc(oversampling(sample_rate)), channels)
+        self._true_peak_bs1770 = TruePeak(annex_2(), channels)
+        self._spectrum = TonalBalance(sample_rate, channels)
+        self._levels = Levels(channels)
+        self._stereo = StereoImage() if channels == _PAIR else None
+
+    def feed(self, block: NDArray[np.float32]) -> None:
+        self._energies.append(self._kweighting.feed(block))
+        self._true_peak.feed(block)
+        self._true_peak_bs1770.feed(block)
+        self._spectrum.feed(block)
+        self._levels.feed(block)
+        if self._stereo is not None:
+            self._stereo.feed(block)
+
+    def read(self, audio: Audio) -> Measurement:
+        """Read all meters, once; the true peaks' filters are run out here."""
+        audio_format = audio.format()
+        loudness = self.loudness(audio_format.duration)
+        return Measurement(
+            audio=audio_format,
+            loudness=loudness,
+            peak=self.peak(loudness.integrated_lufs),
+            spectrum=self.balance(),
+            stereo=self.image(),
+            dc_offset=tuple(self._levels.dc_offsets.tolist()),
+            silence=Silence(
+                lead_s=self._levels.lead / self._sample_rate,
+                tail_s=self._levels.tail / self._sample_rate,
+            ),
+            decoder=DECODER,
+            scrubbed_samples=audio.scrubbed_samples,
+        )
+
+    def loudness(self, duration_s: float) -> Loudness:
+        """BS.1770-5 annex 1: weigh, sum and gate; then Tech 3341's maxima and Tech 3342's range."""
+        rate = self._sample_rate
+        energies = np.concatenate(self._energies, axis=1)
+        steps = gating.channel_weights(self._channel_names) @ energies
+        hop = gating.GATING_HOP_STEPS
+        blocks = gating.window_powers(steps, rate, gating.MOMENTARY_STEPS, hop)
+        integrated_lufs, threshold_lufs = gating.integrated(blocks)
+        return Loudness(
+            integrated_lufs=integrated_lufs,
+            range_lu=loudness_range(
+                gating.window_powers(steps, rate, gating.SHORT_TERM_STEPS, hop)
+            ),
+            momentary_max_lufs=gating.maximum(steps, rate, gating.MOMENTARY_STEPS),
+            short_term_max_lufs=gating.maximum(steps, rate, gating.SHORT_TERM_STEPS),
+            threshold_lufs=threshold_lufs,
+            stable=duration_s >= STABLE_S,
+        )
+
+    def peak(self, integrated_lufs: float | None) -> Peak:
+        """BS.1770-5 annex 2, by the closer interpolator and by the one it prints."""
+        samples = self._levels.peaks.tolist()
+        between = self._true_peak.finish().tolist()
+        bs1770 = self._true_peak_bs1770.finish().tolist()
+        true_peak_dbtp = decibels(max(between))
+        return Peak(
+            true_peak_dbtp=true_peak_dbtp,
+            true_peak_bs1770_dbtp=decibels(max(bs1770)),
+            sample_peak_dbfs=decibels(max(samples)),
+            per_channel=tuple(
+                ChannelPeak(channel=name, true_peak_dbtp=decibels(t), sample_peak_dbfs=decibels(s))
+                for name, t, s in zip(self._channel_names, between, samples, strict=True)
+            ),
+            plr_lu=(
+                None
+                if true_peak_dbtp is None or integrated_lufs is None
+                else true_peak_dbtp - integrated_lufs
+            ),
+            clipped_samples=self._levels.clipped_samples,
+        )
+
+    def balance(self) -> Spectrum:
+        """Name the levels of the bands."""
+        levels = self._spectrum.finish()
+        return Spectrum(
+            bands=tuple(
+                Band(name=band.name, low_hz=band.low_hz, high_hz=band.high_hz, level_db=level)
+                for band, level in zip(BANDS, levels, strict=True)
+            )
+        )
+
+    def image(self) -> Stereo | None:
+        """Relate the channels, where there are two."""
+        if self._stereo is None:
+            return None
+        return Stereo(correlation=self._stereo.correlation, balance_db=self._stereo.balance_db)

@@ -1,0 +1,7 @@
+"""What an analyzer can be told."""
+
+from decibus.settings import WorkerSettings
+
+
+class Settings(WorkerSettings, frozen=True, kw_only=True):
+    """Read from the environment, one variable a field, in upper case."""

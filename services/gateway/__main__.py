@@ -1,0 +1,104 @@
+"""Run the gateway: settings, connection, both doors, until SIGTERM or SIGINT."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import structlog
+import uvicorn
+import uvloop
+from litestar.types import ASGIApp
+
+from decibus import process
+from decibus.broker import connect
+from decibus.process import Process
+from decibus.settings import SettingsError, from_environment
+from decibus.telemetry import configure_logs
+from services.gateway.app import Gateway, create_app
+from services.gateway.chores import check, chores
+from services.gateway.guards import Guards, keys_from, quota_of
+from services.gateway.idempotency import Idempotency
+from services.gateway.intake import Intake
+from services.gateway.keys import Keyring
+from services.gateway.linger import lingering
+from services.gateway.live import Live
+from services.gateway.reaper import Reaper
+from services.gateway.rpc import NatsDoor
+from services.gateway.settings import Settings
+from services.gateway.uploads import Uploads
+
+log = structlog.get_logger()
+
+
+def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """Say how the app is served; a client's address comes from trusted proxies only."""
+    return uvicorn.Config(
+        lingering(app),
+        host=settings.http_host,
+        port=settings.http_port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=int(settings.grace_s),
+        ws="websockets-sansio",
+        # A client has nothing to say; and compression would take some 20 KiB for each idle socket.
+        ws_max_size=64 << 10,
+        ws_per_message_deflate=False,
+    )
+
+
+class Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: it would re-raise SIGTERM after a clean end."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `main`."""
+        yield
+
+
+async def main(life: Process, settings: Settings, keyring: Keyring) -> int:
+    """Serve; returns the process's exit code."""
+    async with connect(settings.nats_url, name="gateway") as broker:
+        broker.when_closed(life.end)
+        await broker.declare(replicas=settings.nats_replicas)
+        if (quota := quota_of(settings)) is not None:
+            await broker.declare_quota(quota, replicas=settings.nats_replicas)
+        guards = Guards(broker, keyring, settings)
+        intake, live = Intake(broker, settings), Live(broker)
+        await live.start()
+        gateway = Gateway(
+            broker, intake, live, Uploads(broker), settings, guards, Idempotency(broker)
+        )
+        server = Server(configure(create_app(gateway), settings))
+        async with (
+            keyring.watched(),
+            chores(broker, intake, live, settings),
+            NatsDoor(broker, intake, live, settings, guards).open(),
+            Reaper(broker, settings).open(),
+            asyncio.TaskGroup() as group,
+        ):
+            serving = group.create_task(server.serve())
+            life.ready(host=settings.http_host, port=settings.http_port)
+            stopping = group.create_task(life.stop.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            live.close()  # whoever waits is answered now, with how far it is
+            server.should_exit = True
+            stopping.cancel()
+        log.info("stopped", connection_lost=broker.is_closed)
+        return 1 if broker.is_closed else 0
+
+
+if __name__ == "__main__":
+    options = from_environment(Settings)
+    configure_logs("gateway", options.log_level)
+    try:
+        check(options)
+    except SettingsError as error:
+        sys.exit(f"configuration: {error}")
+    life = partial(main, settings=options, keyring=keys_from(options))
+    sys.exit(uvloop.run(process.run(life)))

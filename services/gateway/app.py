@@ -1,0 +1,318 @@
+"""The gateway's HTTP doors: routes, limits and error answers, assembled in `create_app`."""
+
+import asyncio
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Litestar, Request, Response, delete, get, post
+from litestar.background_tasks import BackgroundTask
+from litestar.di import NamedDependency, Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import FromPath, FromQuery
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from decibus.broker import Broker
+from decibus.errors import BadRequest, DecibusError, NotFound, TooLarge, Unavailable
+from decibus.messages import ALL_TASKS, TaskName
+from decibus.telemetry import TRACEPARENT, trace_id, traceparent
+from decibus.topology import QUEUES
+from services.gateway import page, problem, streams
+from services.gateway.form import Form, Sink, read_form
+from services.gateway.guards import AtTheDoor, Guards
+from services.gateway.idempotency import Begun, Idempotency, Reader, fingerprint_of
+from services.gateway.intake import Intake, Received
+from services.gateway.library import report_of
+from services.gateway.live import Jobs, Live
+from services.gateway.openapi import ANY_KEY, REFUSALS, SECURITY, AnalyzeOperation
+from services.gateway.prefer import read_patience, read_prefer
+from services.gateway.problem import Problem
+from services.gateway.report import VERSION, Report, Reports, compose, refusal
+from services.gateway.settings import Settings
+from services.gateway.uploads import Upload, Uploads
+from services.gateway.wishes import read_wait, read_wishes
+
+log = structlog.get_logger()
+
+AnyRequest = Request[Any, Any, Any]
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What every route needs, built once in `__main__`."""
+
+    broker: Broker
+    intake: Intake
+    live: Live
+    uploads: Uploads
+    settings: Settings
+    guards: Guards
+    idempotency: Idempotency
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """`workers`: for which tasks a worker is alive and ready."""
+
+    status: str
+    workers: dict[str, bool]
+
+
+@post(
+    "/analyze",
+    status_code=200,
+    request_max_body_size=None,
+    operation_class=AnalyzeOperation,
+    responses=REFUSALS,
+    security=ANY_KEY,
+)
+async def analyze(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Response[bytes]:
+    """Analyze one or more uploads; wait for the report, or answer 202 with its token."""
+    settings = gateway.settings
+    preferences = read_prefer(request.headers.getall("prefer", []))
+    asked = request.query_params.get("wait")
+    read_wait(asked, default_s=0.0, max_s=settings.max_wait_s)  # refused before the body is read
+    key = request.headers.get("idempotency-key")
+    take_in = _take_in(request, gateway) if key is None else _once(request, gateway, key)
+    form, uploads = await take_in
+    asked = asked or form.fields.get("wait")
+    wait_s, applied = read_patience(
+        preferences,
+        asked_s=read_wait(asked, default_s=0.0, max_s=settings.max_wait_s) if asked else None,
+        default_s=settings.wait_s,
+        max_s=settings.max_wait_s,
+    )
+    jobs = await gateway.live.settled(
+        {key for upload in uploads for key in upload.keys.values()},
+        within_s=wait_s,
+    )
+    if len(uploads) == 1 and (fault := refusal(jobs)) is not None:
+        await gateway.uploads.remove(uploads[0])  # nobody has its token
+        return _problem(problem.of_fault(fault), problem.headers_of_fault(fault))
+    answer = await _answer(uploads, jobs, gateway.live, applied=applied)
+    answer.background = BackgroundTask(_delivered, gateway, uploads, jobs)
+    return answer
+
+
+async def _take_in(request: AnyRequest, gateway: Gateway) -> tuple[Form, list[Upload]]:
+    await gateway.guards.backlog.refuse_when_full(_asked_tasks(request) or ALL_TASKS)
+    form = await _receive(request, gateway, gateway.intake)
+    return form, await _submit(form, gateway)
+
+
+async def _once(request: AnyRequest, gateway: Gateway, key: str) -> tuple[Form, list[Upload]]:
+    """Take in what comes with a new key; of a known one, find the reports it has led to."""
+    async with gateway.idempotency.turn(request.scope["state"]["sender"], key) as turn:
+        if isinstance(turn, Begun):
+            form, uploads = await _take_in(request, gateway)
+            fingerprint = fingerprint_of(form.fields, form.files)
+            await turn.finish(fingerprint, [upload.token for upload in uploads])
+            return form, uploads
+        reader = Reader(max_bytes=gateway.settings.max_upload_bytes)
+        form = await _receive(request, gateway, reader)
+        tokens = turn.tokens(fingerprint_of(form.fields, form.files))
+        now = datetime.now(UTC)
+        return form, [await gateway.uploads.find(token, now=now) for token in tokens]
+
+
+def _asked_tasks(request: AnyRequest) -> tuple[TaskName, ...]:
+    """Return the tasks that the URL names, so that only their queues need to have room."""
+    asked = request.query_params.get("tasks")
+    return read_wishes({"tasks": asked}).tasks if asked else ()
+
+
+async def _receive(request: AnyRequest, gateway: Gateway, into: Sink) -> Form:
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > gateway.settings.max_request_bytes:
+        raise TooLarge(f"the request announces {length} bytes")
+    content_type = request.headers.get("content-type", "")
+    limit = gateway.settings.max_request_bytes
+    form = await read_form(request.stream(), content_type, into, limit=limit)
+    if tasks := _asked_tasks(request):
+        form.fields["tasks"] = ",".join(tasks)
+    return form
+
+
+async def _submit(form: Form, gateway: Gateway) -> list[Upload]:
+    """Submit every file of a form, or none of them."""
+    headers = {TRACEPARENT: traceparent(_trace())}
+    uploads: list[Upload] = []
+    waiting = form.files[::-1]
+    try:
+        wishes = read_wishes(form.fields)
+        settings = gateway.settings
+        read_wait(form.fields.get("wait"), default_s=0.0, max_s=settings.max_wait_s)
+        if not form.files:
+            raise BadRequest("there is no part named file: curl -F file=@take.wav")  # noqa: TRY301
+        while waiting:
+            received = waiting.pop()  # from here on it is the intake's
+            uploads.append(await gateway.intake.submit(received, wishes, headers))
+    except BaseException:
+        # Shielded: the sender may have gone away, and what it sent must go too.
+        await asyncio.shield(_take_back(uploads, waiting, gateway))
+        raise
+    return uploads
+
+
+async def _take_back(uploads: list[Upload], waiting: list[Received], gateway: Gateway) -> None:
+    for upload in uploads:
+        with suppress(DecibusError):  # then it expires
+            await gateway.intake.withdraw(upload)
+    for received in waiting:
+        await gateway.intake.discard(received)
+
+
+@get("/result/{token:str}")
+async def result(
+    request: AnyRequest,
+    token: FromPath[str],
+    gateway: NamedDependency[Gateway],
+    wait: FromQuery[str | None] = None,
+) -> Response[bytes]:
+    """Return the report as it stands, or once it is settled within `wait` seconds."""
+    wait_s = read_wait(wait, default_s=0.0, max_s=gateway.settings.max_wait_s)
+    upload = await gateway.uploads.find(token, now=datetime.now(UTC))
+    jobs = await gateway.live.settled(upload.keys.values(), within_s=wait_s)
+    if any(job and job.is_withdrawn for job in jobs.values()):  # deleted while we waited
+        raise NotFound("no report has this token, or it has expired or been deleted")
+    if wait_s:  # it may have been deleted meanwhile
+        upload = await gateway.uploads.find(token, now=datetime.now(UTC))
+    kept = await gateway.uploads.volume(upload.row) if upload.expires_at is None else None
+    shelved = report_of(kept, token) if kept else None
+    place = await gateway.live.lines.place(jobs)
+    body = msgspec.json.encode(shelved or compose(upload, jobs, place))
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(b"", status_code=304, headers=headers)
+    after = BackgroundTask(_delivered, gateway, [upload], jobs)
+    return Response(body, media_type=_JSON, headers=headers, background=after)
+
+
+@delete("/result/{token:str}")
+async def forget(token: FromPath[str], gateway: NamedDependency[Gateway]) -> None:
+    """Delete the report, and the audio and results that no other report shares."""
+    await gateway.intake.cancel_callback(token)
+    await gateway.intake.withdraw(await gateway.uploads.find(token, now=datetime.now(UTC)))
+
+
+@get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Say that the process is alive."""
+    return {"status": "alive"}
+
+
+@get("/readyz")
+async def readyz(gateway: NamedDependency[Gateway]) -> Response[Readiness]:
+    """Say whether uploads can be taken, and which workers are there."""
+    if not gateway.broker.is_connected:
+        return Response(Readiness("NATS is away", {}), status_code=503)
+    workers = {str(task): await gateway.broker.is_served(queue) for task, queue in QUEUES.items()}
+    return Response(Readiness("ready", workers))
+
+
+def create_app(gateway: Gateway) -> Litestar:
+    """Assemble the app around what `__main__` has connected."""
+    return Litestar(
+        [analyze, result, forget, healthz, readyz, *streams.ROUTES, *page.ROUTES],
+        dependencies={
+            "gateway": Provide(lambda: gateway, sync_to_thread=False),
+            "live": Provide(lambda: gateway.live, sync_to_thread=False),
+            "uploads": Provide(lambda: gateway.uploads, sync_to_thread=False),
+        },
+        exception_handlers={
+            DecibusError: refuse,
+            HTTPException: refuse_http,
+            Exception: refuse_bug,
+        },
+        guards=[AtTheDoor(gateway.guards, page.ROUTES)],
+        before_send=[gateway.guards.tell],
+        middleware=[_traced],
+        logging_config=None,
+        openapi_config=OpenAPIConfig(
+            title="decibus",
+            version=VERSION,
+            description="Loudness, true peak, tonal balance and transcripts of audio.",
+            path="/schema",
+            components=SECURITY,
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+            use_handler_docstrings=True,
+        ),
+    )
+
+
+def refuse(_: AnyRequest, error: DecibusError) -> Response[bytes]:
+    """Answer what the project itself raises; the one place that knows how."""
+    if isinstance(error, Unavailable):
+        log.warning("request_unavailable", reason=str(error))
+    elif not isinstance(error, problem.EXPECTED):
+        log.error("request_failed", exc_info=error)
+    return _problem(problem.of_error(error), problem.headers_of(error))
+
+
+def refuse_http(_: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """Answer what the framework raises before a handler runs."""
+    return _problem(problem.of_status(error.status_code, error.detail), error.headers)
+
+
+def refuse_bug(_: AnyRequest, error: Exception) -> Response[bytes]:
+    """Answer a bug: logged here, and nothing of it told."""
+    log.error("request_failed", exc_info=error)
+    return _problem(problem.internal())
+
+
+async def _answer(
+    uploads: list[Upload], jobs: Jobs, live: Live, *, applied: str | None
+) -> Response[bytes]:
+    own = [{key: jobs[key] for key in upload.keys.values()} for upload in uploads]
+    reports = [
+        compose(upload, jobs, await live.lines.place(jobs))
+        for upload, jobs in zip(uploads, own, strict=True)
+    ]
+    is_over = all(job is None or job.is_settled for job in jobs.values())
+    headers = {"Location": f"/result/{uploads[0].token}"} if len(uploads) == 1 else {}
+    if applied:
+        headers["Preference-Applied"] = applied
+    body: Report | Reports = reports[0] if len(reports) == 1 else Reports(tuple(reports))
+    return Response(
+        msgspec.json.encode(body),
+        status_code=200 if is_over else 202,
+        media_type=_JSON,
+        headers=headers,
+    )
+
+
+async def _delivered(gateway: Gateway, uploads: list[Upload], jobs: Jobs) -> None:
+    for upload in uploads:
+        own = {key: jobs[key] for key in upload.keys.values()}
+        await gateway.intake.delivered(upload, own)
+
+
+def _problem(answer: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
+    return Response(
+        msgspec.json.encode(answer),
+        status_code=answer.status,
+        media_type=problem.MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def _traced(app: ASGIApp) -> ASGIApp:
+    """Continue the sender's trace, or begin one: every log line and every task carries it."""
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        sent = dict(scope.get("headers", [])).get(TRACEPARENT.encode(), b"")
+        with structlog.contextvars.bound_contextvars(trace_id=trace_id(sent.decode("latin-1"))):
+            await app(scope, receive, send)
+
+    return middleware
+
+
+def _trace() -> str:
+    return str(structlog.contextvars.get_contextvars()["trace_id"])

@@ -1,0 +1,186 @@
+"""
+Jobs for uploads: opened, queued, and given up again, while others do so with the same content.
+
+Whoever sends a file that is known already attaches to its job. So a job is only ended with its last
+report, and what was opened here is only taken back where nobody else has come to rely on it: the
+decision is made inside the compare-and-set, on the job as it stands.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import msgspec
+import structlog
+
+from decibus import jobs
+from decibus.blobs import Blobs
+from decibus.broker import Broker, Published
+from decibus.errors import DecibusError, NotFound, StorageFull, Superseded, Unavailable
+from decibus.jobs import Job, State
+from decibus.ledger import Ledger
+from decibus.messages import Fault, Options, Task, TaskName
+from decibus.topology import ANALYSES, AUDIO, QUEUES, REPORTS
+from services.gateway.uploads import Upload, Uploads
+
+log = structlog.get_logger()
+
+# How long the end of a job may take whose record or task is on its way out.
+_PATIENCE_S: Final = 3.0
+_POLL_S: Final = 0.05
+
+
+class Desk:
+    """Opens what is not done yet, queues it, and lets go of what nobody waits for."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._blobs = Blobs(broker.connection, AUDIO.name)
+        self._ledger = Ledger(broker)
+        self._uploads = Uploads(broker)
+
+    async def serve(
+        self,
+        upload: Upload,
+        wanted: Mapping[TaskName, Options],
+        blob: str,
+        headers: Mapping[str, str],
+    ) -> None:
+        """
+        Have every wanted job done, by reading this blob or by somebody else's upload of the same.
+
+        The blob is the desk's from here on: it goes when no job of this upload reads it.
+        """
+        opened = [await self._open(upload, options, blob) for options in wanted.values()]
+        # Every record stands before the first task does: who ends first must see its siblings.
+        reads = [await self._queue(job, blob, headers) for job in opened if not job.is_settled]
+        if not any(reads):
+            try:
+                await self._blobs.delete(blob)
+            except Unavailable as error:  # no reason to refuse what is answered already
+                log.warning("audio_not_erased", reason=str(error))
+
+    async def undo(self, upload: Upload, blob: str, error: DecibusError) -> None:
+        """Take back what `serve` has begun for an upload that is refused after all."""
+        code = error.code if isinstance(error, Unavailable) else "internal_error"
+        fault = Fault(code=code, detail=str(error))
+        still_read = False
+        for task, key in upload.keys.items():
+            with suppress(DecibusError):
+                still_read |= await self._take_back(task, key, blob, fault)
+        if not still_read:
+            with suppress(Unavailable):  # then the store's own max_age does it
+                await self._blobs.delete(blob)
+
+    async def release(self, upload: Upload) -> None:
+        """Erase the jobs of an upload that no report waits for, or shows, any more."""
+        for task, key in upload.keys.items():
+            if await self._uploads.share(key):
+                continue
+            job = await self._end(key)
+            sequence = await self._broker.sequence(QUEUES[task], key)
+            await self._ledger.erase(key)
+            if sequence is not None:  # this one, and not what a new upload may queue just now
+                await self._broker.remove(QUEUES[task].stream, sequence)
+            if job is not None:
+                await self._blobs.delete(job.blob)
+
+    async def _open(self, upload: Upload, options: Options, blob: str) -> Job:
+        """Return the job that answers: a new one, one in flight, or one that is done."""
+        key = upload.keys[jobs.task_of(options)]
+        siblings = tuple(other for other in upload.keys.values() if other != key)
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        while True:
+            now = datetime.now(UTC)
+            fresh = jobs.open_job(key, options, blob=blob, siblings=siblings, now=now)
+            job, created = await self._ledger.open(fresh)
+            if created or not job.is_withdrawn or asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(_POLL_S)  # its record is being erased with its last report
+        if job.ended_at and now - job.ended_at > (ANALYSES.ttl - REPORTS.ttl) / 2:
+            await self._ledger.refresh(key)  # it must outlive the report that will point at it
+        if created or not job.may_be_reopened:
+            return job
+        try:
+            return await self._ledger.move(
+                key, partial(jobs.reopen, blob=blob, siblings=siblings, now=now)
+            )
+        except Superseded:  # somebody else's upload of the same file was faster
+            return (await self._ledger.find(key)) or job
+
+    async def _queue(self, job: Job, blob: str, headers: Mapping[str, str]) -> bool:
+        """Queue a job; returns whether it will read this blob, rather than an earlier upload's."""
+        if job.blob == blob:
+            await self._queue_own(job, headers)
+            return True
+        if await self._publish(job, headers) is not Published.NEW:
+            return False
+        # The job had been opened, but whoever opened it did not live to queue it.
+        try:
+            rebind = partial(jobs.rebind, blob=blob, siblings=job.siblings)
+            await self._ledger.move(job.key, rebind)
+        except (Superseded, NotFound):
+            return False
+        return True
+
+    async def _queue_own(self, job: Job, headers: Mapping[str, str]) -> None:
+        """
+        Queue a job that was opened here.
+
+        The task of its former life may still lie there, about to be settled by the worker that
+        failed it or to be taken back. It is waited for: left to that one, the job would lose its
+        only task. If it stays, a worker will get it, and do the job as it stands now.
+        """
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        while await self._publish(job, headers) is Published.IN_FLIGHT:
+            now = await self._ledger.find(job.key)
+            is_ours_to_queue = (
+                now is not None and now.state is State.QUEUED and now.epoch == job.epoch
+            )
+            if not is_ours_to_queue or asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(_POLL_S)
+
+    async def _publish(self, job: Job, headers: Mapping[str, str]) -> Published:
+        queue = QUEUES[jobs.task_of(job.options)]
+        task = msgspec.json.encode(Task(key=job.key))
+        return await self._broker.publish(
+            queue, job.key, task, dedup_id=job.dedup_id, headers=headers
+        )
+
+    async def _take_back(self, task: TaskName, key: str, blob: str, fault: Fault) -> bool:
+        """Cancel a job that still waits with this blob; returns whether a worker reads it now."""
+        if await self._uploads.share(key):
+            # Somebody has attached: let it be done, if it can be.
+            is_queued = await self._broker.sequence(QUEUES[task], key) is not None
+            if is_queued:
+                job = await self._ledger.find(key)
+                return job is not None and job.blob == blob and not job.is_settled
+        try:
+            job = await self._ledger.move(
+                key, partial(jobs.cancel, blob=blob, fault=fault, now=datetime.now(UTC))
+            )
+        except NotFound:
+            return False
+        except StorageFull:  # a full store takes no last word, and lets go all the same
+            job = await self._ledger.find(key)
+            if job is None or job.blob != blob or job.state is not State.QUEUED:
+                return job is not None and job.blob == blob and not job.is_settled
+        if job.blob != blob:
+            return False
+        if job.state is State.RUNNING:
+            return True
+        if job.state is not State.DONE:
+            await self._broker.withdraw(QUEUES[task], key)
+            await self._ledger.erase(key)
+        return False
+
+    async def _end(self, key: str) -> Job | None:
+        """End a job before it is erased: an erasure is told to nobody, the end of a job is."""
+        try:
+            return await self._ledger.move(key, partial(jobs.withdraw, now=datetime.now(UTC)))
+        except NotFound:
+            return None

@@ -1,0 +1,69 @@
+"""Keep for good what was uploaded with `retention=library`, as soon as it is final."""
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from decibus.broker import Conflict
+from services.gateway.intake import Intake
+from services.gateway.live import Live
+from services.gateway.report import Report, compose, refusal
+from services.gateway.uploads import Retention, Upload, Uploads, Volume
+
+_LOOK_S: Final = 0.5
+_LOOK_AGAIN: Final = timedelta(seconds=2)
+
+
+class Librarian:
+    """The errand that puts a final report into its row."""
+
+    def __init__(self, uploads: Uploads, intake: Intake, live: Live, *, ttl: timedelta) -> None:
+        self._uploads = uploads
+        self._intake = intake
+        self._live = live
+        self._ttl = ttl
+
+    async def shelve(self, row: str) -> timedelta | None:
+        """Keep the report, if it is final, and erase the jobs that no other report shares."""
+        volume = await self._uploads.volume(row)
+        if volume is None:
+            return None  # deleted
+        upload = volume.upload
+        if not volume.is_final:
+            jobs = await self._live.settled(upload.keys.values(), within_s=_LOOK_S)
+            if any(job is not None and not job.is_settled for job in jobs.values()):
+                return _LOOK_AGAIN
+            if refusal(jobs):
+                await self._let_expire(upload)
+                return None
+            await self._uploads.shelve(volume_of(upload, compose(upload, jobs)))
+        await self._intake.release(upload)
+        return None
+
+    async def _let_expire(self, upload: Upload) -> None:
+        """Nothing is worth keeping, but why is worth reading: for as long as any other report."""
+        passing = replace(upload, retention=Retention.TTL, expires_at=datetime.now(UTC) + self._ttl)
+        with suppress(Conflict):  # this had been done, by one who did not live to go on
+            await self._uploads.add(passing)
+        await self._uploads.remove(upload)
+
+
+def volume_of(upload: Upload, report: Report) -> Volume:
+    """Return the row that holds a final report."""
+    return Volume(
+        upload=replace(upload, token=""),
+        text=report.transcription,
+        language=report.transcript.language if report.transcript else None,
+        duration_s=report.audio_length,
+        report=msgspec.Raw(msgspec.json.encode(replace(report, token=""))),
+    )
+
+
+def report_of(volume: Volume, token: str) -> Report | None:
+    """Return the report as it was kept; None while it is not final."""
+    if not volume.is_final:
+        return None
+    return replace(msgspec.json.decode(volume.report, type=Report), token=token)

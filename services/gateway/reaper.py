@@ -1,0 +1,252 @@
+"""
+What nobody else would end: one gateway looks for it every few seconds.
+
+    a task that JetStream gave up           ──▶ its job fails, dead letter, the task is deleted
+    a job that waits, its task on no queue  ──▶ its task is published again; no audio: it fails
+    audio that no job needs                 ──▶ deleted
+
+Every act is a compare-and-set, a publish with a dedup id or a delete by name: two reapers at once,
+or one that stops half-way, do no harm. A turn is bounded; what is left over waits for the next.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+import msgspec
+import structlog
+
+from decibus import jobs
+from decibus.blobs import Blobs
+from decibus.broker import Broker, Published
+from decibus.dead import DeadLetters
+from decibus.errors import BacklogFull, DecibusError, NotFound
+from decibus.jobs import Held, Job, State
+from decibus.ledger import Ledger
+from decibus.messages import Fault, Task, TaskName
+from decibus.telemetry import TRACEPARENT, trace_id, traceparent
+from decibus.topology import ANALYSES, AUDIO, DEAD, QUEUES, UPLOAD_PREFIX, Queue
+from services.gateway.leader import Leadership
+from services.gateway.settings import Settings
+
+log = structlog.get_logger()
+
+# One record takes 0.3 ms to read: a turn takes a third of a second at most.
+_RECORDS_A_TURN: Final = 1000
+_OBJECTS_A_TURN: Final = 1000
+_ADVISORIES_A_TURN: Final = 100
+_PATIENCE_ACK_WAITS: Final = 2
+
+
+class Advisory(msgspec.Struct, frozen=True):
+    """What JetStream says when it has delivered a message `max_deliver` times."""
+
+    stream: str
+    stream_seq: int
+    deliveries: int = 0
+
+
+class Round:
+    """One look through all records, in as many turns as it takes."""
+
+    def __init__(self, queues: Mapping[TaskName, Queue]) -> None:
+        self._queues = queues
+        self.after = 0
+        self.in_use: set[str] = set()
+        self.overdue: list[str] = []
+
+    def note(self, job: Job, *, written_at: datetime, now: datetime) -> None:
+        """Take in one record as it stands."""
+        if job.needs_audio:
+            self.in_use.add(job.blob)
+        patience = self._queues[jobs.task_of(job.options)].ack_wait * _PATIENCE_ACK_WAITS
+        if is_overdue(job, written_at=written_at, now=now, patience=patience):
+            self.overdue.append(job.key)
+
+
+class Reaper:
+    """The duties, and the loop in which the leader among the gateways does them."""
+
+    def __init__(
+        self, broker: Broker, settings: Settings, *, queues: Mapping[TaskName, Queue] = QUEUES
+    ) -> None:
+        self._broker = broker
+        self._queues = queues
+        self._blobs = Blobs(broker.connection, AUDIO.name)
+        self._ledger = Ledger(broker)
+        self._dead = DeadLetters(broker)
+        # A leader that comes round too late would lose its duty each time.
+        self._interval_s = min(settings.reaper_interval_s, settings.reaper_lease_s / 3)
+        self._orphan_age = timedelta(seconds=settings.orphan_audio_s)
+        lease = timedelta(seconds=settings.reaper_lease_s)
+        self._leadership = Leadership(broker, "reaper", lease=lease)
+        self._round = Round(queues)
+        self._objects_after = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Do the duties while the block runs; then leave them to another replica at once."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(self._keep(stop))
+            try:
+                yield
+            finally:
+                # Both: wait_for in Python 3.11, under nats-py's requests, may swallow a cancel.
+                stop.set()
+                keeping.cancel()
+        await self._leadership.resign()
+
+    async def _keep(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            for duty in (self.end_given_up, self.look_through_records):
+                try:
+                    if await self._leadership.claim():
+                        await duty()
+                except DecibusError as error:
+                    log.warning("reaper_hindered", reason=str(error))
+                except Exception as error:
+                    # An edge: the gateway answers on, whatever is wrong with what it found.
+                    log.exception("reaper_failed", exc_info=error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await stop.wait()
+
+    async def end_given_up(self) -> None:
+        """Fail the jobs whose tasks JetStream delivers no more, and delete these tasks."""
+        for delivery in await self._broker.take(DEAD, most=_ADVISORIES_A_TURN):
+            try:
+                await self._end_given_up(msgspec.json.decode(delivery.body, type=Advisory))
+            except msgspec.DecodeError as error:
+                log.warning("advisory_unreadable", reason=str(error))
+            except Held as held:
+                await delivery.nak(held.retry_after)
+                continue
+            await delivery.ack()
+
+    async def _end_given_up(self, advisory: Advisory) -> None:
+        by_stream = {queue.stream: queue for queue in self._queues.values()}
+        queue = by_stream.get(advisory.stream)
+        if queue is None:
+            return
+        task = await self._broker.stored(queue.stream, advisory.stream_seq)
+        if task is None:
+            return
+        key = queue.key(task.subject)
+        fault = given_up(await self._ledger.find(key), advisory.deliveries)
+        await self._abandon(key, fault, task.headers.get(TRACEPARENT))
+        await self._broker.remove(queue.stream, task.sequence)
+        log.warning("task_given_up", stream=queue.stream, deliveries=advisory.deliveries)
+
+    async def look_through_records(self) -> None:
+        """Go on with the round; at its end queue again, or fail, what waits for no task."""
+        now = datetime.now(UTC)
+        turn = self._broker.walk(ANALYSES.stream, ANALYSES.subject(">"), after=self._round.after)
+        seen = 0
+        async with aclosing(turn) as records:
+            async for record in records:
+                self._round.after = record.sequence
+                try:
+                    job = msgspec.json.decode(record.body, type=Job)
+                except msgspec.DecodeError as error:
+                    log.warning("record_unreadable", reason=str(error))
+                else:
+                    self._round.note(job, written_at=record.at, now=now)
+                seen += 1
+                if seen == _RECORDS_A_TURN:
+                    return
+        finished, self._round = self._round, Round(self._queues)
+        await self._queue_again(finished.overdue)
+        await self._drop_unneeded(finished.in_use)
+
+    async def _queue_again(self, overdue: list[str]) -> None:
+        if not overdue:
+            return
+        # First the queues, then each record once more: a worker writes down the end before it
+        # acks, so a job whose task is gone from the queue and that still waits has been lost.
+        waiting: set[str] = set()
+        for queue in self._queues.values():
+            waiting |= await self._broker.waiting_keys(queue)
+        for key in overdue:
+            job = None if key in waiting else await self._ledger.find(key)
+            if job is None or job.is_settled or _is_leased(job, datetime.now(UTC)):
+                continue
+            if not await self._blobs.is_whole(job.blob):
+                fault = Fault(code="expired", detail="its audio expired before it was done")
+                await self._abandon(key, fault, None)
+                continue
+            try:
+                await self._publish(job)
+            except BacklogFull:
+                return  # the next round finds it again
+
+    async def _publish(self, job: Job) -> None:
+        queue = self._queues[jobs.task_of(job.options)]
+        body = msgspec.json.encode(Task(key=job.key))
+        trace = {TRACEPARENT: traceparent(trace_id(None))}
+        published = await self._broker.publish(
+            queue, job.key, body, dedup_id=job.dedup_id, headers=trace
+        )
+        if published is Published.NEW:
+            log.warning("job_queued_again", task=queue.task, attempt=job.attempt)
+
+    async def _abandon(self, key: str, fault: Fault, trace: str | None) -> None:
+        """Fail a job by compare-and-set, and write its dead letter."""
+        try:
+            job = await self._ledger.move(
+                key, partial(jobs.abandon, fault=fault, now=datetime.now(UTC))
+            )
+        except NotFound:
+            return
+        if job.state is State.FAILED:
+            await self._dead.add(job, trace)
+
+    async def _drop_unneeded(self, in_use: set[str]) -> None:
+        """
+        Delete uploads that no record names, and only those that came in by one of our doors.
+
+        Chunks without a meta, left by a gateway that was killed in mid-upload, look like those of
+        an upload that goes on: the store's max_age ends them.
+        """
+        after, self._objects_after = self._objects_after, 0
+        now = datetime.now(UTC)
+        seen = 0
+        async with aclosing(self._blobs.all(after=after)) as objects:
+            async for found in objects:
+                if now - found.stored_at < self._orphan_age:
+                    return  # and so are all behind it
+                name = found.blob.name
+                if name.startswith(UPLOAD_PREFIX) and name not in in_use:
+                    await self._blobs.delete(name)
+                    log.warning("orphan_audio_deleted", bytes=found.blob.size)
+                seen += 1
+                if seen == _OBJECTS_A_TURN:
+                    self._objects_after = found.sequence
+                    return
+
+
+def given_up(job: Job | None, deliveries: int) -> Fault:
+    """Say why a job fails whose task JetStream has given up: the worker that had it, or nobody."""
+    is_running = job is not None and job.state is State.RUNNING
+    return Fault(
+        code="worker_lost" if is_running else "undeliverable",
+        detail=f"its task was delivered {deliveries} times and never settled",
+    )
+
+
+def is_overdue(job: Job, *, written_at: datetime, now: datetime, patience: timedelta) -> bool:
+    """Whether an unfinished job has not moved for so long that its task may be lost."""
+    match job.state:
+        case State.QUEUED:
+            return now - written_at > patience
+        case State.RUNNING:
+            return now - (job.leased_until or written_at) > patience
+        case _:
+            return False
+
+
+def _is_leased(job: Job, now: datetime) -> bool:
+    return job.leased_until is not None and now < job.leased_until

@@ -1,0 +1,1 @@
+"""The transcriber: speech in, words with times out."""

@@ -1,0 +1,60 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.signal
+
+from services.analyzer.dsp.kweighting import KWeighting, coefficients, step_edges
+from tests.dsp.metering import cut
+from tests.signals import music
+
+# BS.1770-5 annex 1, tables 1 and 2: b0, b1, b2, a1, a2.
+TABLE_1 = (
+    1.53512485958697,
+    -2.69169618940638,
+    1.19839281085285,
+    -1.69065929318241,
+    0.73248077421585,
+)
+TABLE_2 = (1.0, -2.0, 1.0, -1.99004745483398, 0.99007225036621)
+
+
+def test_at_48_khz_the_coefficients_are_those_of_the_standard() -> None:
+    assert coefficients(48_000) == pytest.approx(np.array([TABLE_1, TABLE_2]), abs=1e-12)
+
+
+@pytest.mark.parametrize("rate", [32_000, 44_100, 96_000, 192_000])
+@pytest.mark.parametrize("hz", [30.0, 100.0, 1_000.0, 5_000.0, 10_000.0])
+def test_the_response_is_the_same_at_every_rate(rate: int, hz: float) -> None:
+    def gain_db(at_rate: int) -> float:
+        sos = np.insert(coefficients(at_rate), 3, 1.0, axis=1)
+        _, response = scipy.signal.sosfreqz(sos, [hz], fs=at_rate)
+        return float(20.0 * np.log10(np.abs(response[0])))
+
+    # The bilinear transform bends the shelf's upper end a little.
+    assert gain_db(rate) == pytest.approx(gain_db(48_000), abs=0.1)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 48_000])
+def test_steps_are_the_filtered_energy_between_the_nearest_samples(rate: int) -> None:
+    samples = music(1.237, rate)
+
+    energies = KWeighting(rate, 2).feed(samples)
+
+    sos = np.insert(coefficients(rate), 3, 1.0, axis=1)
+    squares = scipy.signal.sosfilt(sos, samples.astype(np.float64)) ** 2
+    edges = np.floor(np.arange(124) * rate / 100 + 0.5).astype(int)
+    expected = [[row[a:b].sum() for a, b in pairwise(edges)] for row in squares]
+    assert energies.shape == (2, 123)
+    assert energies == pytest.approx(np.array(expected), rel=1e-9)
+    assert np.array_equal(step_edges(rate, 0, 124), edges)
+
+
+def test_the_sizes_of_blocks_change_no_bit() -> None:
+    samples = music(1.0, 44_100)
+    whole = KWeighting(44_100, 2).feed(samples)
+
+    streaming = KWeighting(44_100, 2)
+    parts = [streaming.feed(block) for block in cut(samples, (1, 7, 440, 441, 5_000))]
+
+    assert np.array_equal(np.concatenate(parts, axis=1), whole)

@@ -1,0 +1,91 @@
+"""`make run`: one command starts all of it, serves it, and leaves nothing behind."""
+
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from services.gateway.rpc import COMMAND
+from tests.e2e.conftest import MakeRun, report
+from tests.processes import free_port
+from tests.signals import encode, sine
+from tests.speech import say, silence, wav
+
+TONE = encode(sine(5.0, -23.0), 48_000, "wav16")
+MEASURED = ("audio", "loudness", "peak", "spectrum", "stereo", "dc_offset", "silence", "sha256")
+
+
+@pytest.fixture
+def folder(var: Path) -> Path:
+    """A user's folder with a file in it."""
+    (var.parent / "take.wav").write_bytes(TONE)
+    return var.parent
+
+
+def shell(command: str, folder: Path) -> Any:
+    """Run a command line as a user would, and read the JSON that it prints."""
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, check=True)
+    return msgspec.json.decode(done.stdout)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.espeak
+def test_curl_gets_a_true_report_and_ctrl_c_leaves_nothing(make_run: MakeRun, folder: Path) -> None:
+    spoken = wav(silence(0.5), say("seven three nine"), silence(0.5))
+    (folder / "spoken.wav").write_bytes(spoken.read())
+
+    tone = shell(f"curl -sf -F file=@take.wav {make_run.url}/analyze", folder)
+    digits = shell(f"curl -sf -F file=@spoken.wav {make_run.url}/analyze", folder)
+
+    assert tone["loudness"]["integrated_lufs"] == pytest.approx(-22.99, abs=0.02)
+    assert tone["peak"]["true_peak_dbtp"] == pytest.approx(-23.0, abs=0.1)
+    assert tone["transcription"] == ""
+    assert digits["transcription"].lower().split() == ["seven", "three", "nine"]
+    assert httpx.get(f"{make_run.url}/").status_code == 200
+    assert f"curl -F file=@take.wav {make_run.url}/analyze" in make_run.printed
+
+    make_run.ctrl_c()
+
+    assert "Traceback" not in make_run.printed
+    assert not is_open(make_run.http_port)
+    assert not is_open(make_run.nats_port)
+
+
+@pytest.mark.natscli
+def test_the_printed_nats_command_gives_the_same_measurements(
+    make_run: MakeRun, folder: Path, nats_cli: Path
+) -> None:
+    by_http = shell(f"curl -sf -F file=@take.wav {make_run.url}/analyze", folder)
+    command = COMMAND.replace("nats ", f"{nats_cli} -s nats://127.0.0.1:{make_run.nats_port} ", 1)
+
+    by_nats = shell(command, folder)
+
+    assert {name: by_nats[name] for name in MEASURED} == {name: by_http[name] for name in MEASURED}
+    assert COMMAND.removeprefix("nats ") in make_run.printed
+
+
+def test_a_second_run_is_quick_and_still_has_the_reports(make_run: MakeRun, var: Path) -> None:
+    files = {"file": ("take.wav", TONE)}
+    first = report(httpx.post(f"{make_run.url}/analyze", files=files, timeout=60))
+    make_run.ctrl_c()
+
+    start = time.monotonic()
+    again = MakeRun(var, http_port=free_port(), nats_port=free_port())
+    try:
+        again.until_ready()
+        took_s = time.monotonic() - start
+        kept = report(httpx.get(f"{again.url}/result/{first['token']}"))
+    finally:
+        again.ctrl_c()
+
+    assert took_s < 10
+    assert kept == first

@@ -1,0 +1,164 @@
+"""A gateway in the test's own event loop, over a real NATS and with real workers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from litestar import Litestar
+
+from decibus.blobs import Blobs
+from decibus.broker import Broker, connect
+from decibus.topology import ANALYZE, AUDIO, QUEUES, TRANSCRIBE
+from decibus.worker import Worker
+from services.analyzer.analyze import analyze
+from services.gateway.app import Gateway, create_app
+from services.gateway.chores import chores
+from services.gateway.guards import Guards, quota_of
+from services.gateway.idempotency import Idempotency
+from services.gateway.intake import Intake
+from services.gateway.keys import Keyring
+from services.gateway.live import Live
+from services.gateway.rpc import NatsDoor
+from services.gateway.settings import Settings
+from services.gateway.uploads import Uploads
+from services.transcriber.model import Model, load
+from services.transcriber.transcribe import transcribe
+from tests.conftest import NatsServer
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a test talks to, and what it looks at afterwards."""
+
+    http: httpx.AsyncClient
+    broker: Broker
+    settings: Settings
+    workers: Callable[[], AbstractAsyncContextManager[None]]
+
+    async def messages(self, stream: str) -> int:
+        """How many messages a stream holds."""
+        return (await self.broker.connection.jetstream().stream_info(stream)).state.messages
+
+    async def analyze(self, audio: bytes, **fields: str) -> httpx.Response:
+        """Upload one file."""
+        files = {"file": ("take.wav", audio, "audio/wav")}
+        return await self.http.post("/analyze", files=files, data=fields)
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A gateway without workers, for tests that need several or a special one."""
+
+    app: Litestar
+    broker: Broker
+
+    def http(
+        self, address: str = "198.51.100.7", *, app: Any = None, **headers: str
+    ) -> httpx.AsyncClient:
+        """Return a client that comes from this address."""
+        served: Any = app or self.app
+        transport = httpx.ASGITransport(served, raise_app_exceptions=False, client=(address, 1))
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.AsyncClient(
+            transport=transport, base_url="http://gateway", timeout=30, headers=sent
+        )
+
+    async def messages(self, stream: str) -> int:
+        """How many messages a stream holds."""
+        return (await self.broker.connection.jetstream().stream_info(stream)).state.messages
+
+    async def limit(self, stream: str, max_bytes: int) -> None:
+        """Make a stream small, or large again."""
+        js = self.broker.connection.jetstream()
+        config = (await js.stream_info(stream)).config
+        config.max_bytes = max_bytes
+        await js.update_stream(config)
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    return load("demo", workers=1)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(max_upload_bytes=2_000_000, max_request_bytes=8_000_000, max_duration_s=60.0)
+
+
+@pytest.fixture
+async def pipeline(
+    nats_server: NatsServer, settings: Settings, model: Model
+) -> AsyncIterator[Pipeline]:
+    async with connect(nats_server.url, name="gateway") as broker:
+        await broker.declare()
+        intake, live = Intake(broker, settings), Live(broker)
+        await live.start()
+        guards = Guards(broker, Keyring(), settings)
+        if (quota := quota_of(settings)) is not None:
+            await broker.declare_quota(quota)
+        app: Any = create_app(
+            Gateway(broker, intake, live, Uploads(broker), settings, guards, Idempotency(broker))
+        )
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with (
+            chores(broker, intake, live, settings),
+            NatsDoor(broker, intake, live, settings, guards).open(),
+            httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=60) as http,
+        ):
+            yield Pipeline(http, broker, settings, partial(_workers, nats_server.url, model))
+
+
+@asynccontextmanager
+async def replica(
+    server: NatsServer, settings: Settings, keyring: Keyring | None = None
+) -> AsyncIterator[Replica]:
+    """Run one more gateway, on a connection of its own."""
+    async with connect(server.url, name="gateway") as broker:
+        await broker.declare()
+        if (quota := quota_of(settings)) is not None:
+            await broker.declare_quota(quota)
+        guards = Guards(broker, keyring or Keyring(), settings)
+        intake, live = Intake(broker, settings), Live(broker)
+        await live.start()
+        app = create_app(
+            Gateway(broker, intake, live, Uploads(broker), settings, guards, Idempotency(broker))
+        )
+        async with NatsDoor(broker, intake, live, settings, guards).open():
+            yield Replica(app, broker)
+
+
+@asynccontextmanager
+async def _workers(url: str, model: Model) -> AsyncIterator[None]:
+    """One analyzer and one transcriber, as their processes run them."""
+    async with connect(url, name="workers") as broker:
+        for queue in QUEUES.values():
+            await broker.announce(queue.consumer, version="0.0.0")
+        async with _working(broker, model):
+            yield
+
+
+@asynccontextmanager
+async def _working(broker: Broker, model: Model) -> AsyncIterator[None]:
+    blobs = Blobs(broker.connection, AUDIO.name)
+    stop = asyncio.Event()
+    steps = ((ANALYZE, analyze), (TRANSCRIBE, partial(transcribe, model=model)))
+    async with asyncio.TaskGroup() as group:
+        for queue, step in steps:
+            worker = Worker(broker, blobs, queue, step, slots=2)
+            group.create_task(worker.serve(until=stop, grace=timedelta(seconds=5)))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+def report(response: httpx.Response) -> Any:
+    """Return the JSON of an answer."""
+    return msgspec.json.decode(response.content)
