@@ -38,6 +38,7 @@ _ERASE_IDLE_S: Final = 30.0  # a server that overwrites a lot is slow, and not a
 _PULL_BYTES: Final = 4 << 20  # one pull request; two are under way
 _PULL_EXPIRES_NS: Final = 250_000_000  # how soon the server says that it has no more
 _READER_EXPIRES_NS: Final = 30_000_000_000  # when it drops the consumer of a client that died
+_LOOK_EVERY_S: Final = 0.25  # whether the connection still is the one that answers would come by
 
 
 class _Options(msgspec.Struct, frozen=True):
@@ -402,6 +403,7 @@ class _Inbox:
     def __init__(self, connection: Client) -> None:
         self.unanswered = 0
         self._connection = connection
+        self._reconnects = 0
         self._subject = connection.new_inbox()
         self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
         self._subscription: Subscription
@@ -421,20 +423,33 @@ class _Inbox:
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None
     ) -> None:
         """Publish with this inbox as the reply."""
+        if not self.unanswered:
+            self._reconnects = self._connection.stats["reconnects"]
         # Counted first: when this is cancelled half-way, nats-py sends the message all the same.
         self.unanswered += 1
         with translated():
             await self._connection.publish(subject, payload, self._subject, headers)
 
     async def next(self, timeout_s: float) -> Msg | None:
-        """Wait for a message; None when none came in time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                message = await self._arrived.get()
-        except TimeoutError:
-            return None
-        self.unanswered -= 1
-        return message
+        """Wait for a message; None when none came in time, or none can as the connection broke."""
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(min(left, _LOOK_EVERY_S)):
+                    message = await self._arrived.get()
+            except TimeoutError:
+                if self._broken:
+                    break
+                continue
+            self.unanswered -= 1
+            return message
+        return None
+
+    @property
+    def _broken(self) -> bool:
+        """Tell whether the connection was lost: the server has forgotten whom to answer."""
+        connection = self._connection
+        return not connection.is_connected or connection.stats["reconnects"] != self._reconnects
 
 
 class _Error(msgspec.Struct, frozen=True):
