@@ -77,6 +77,13 @@ class Listed(msgspec.Struct, frozen=True):
     stored_at: datetime
 
 
+class Unfinished(msgspec.Struct, frozen=True):
+    """Chunks without a meta: of a put that goes on, or of one that died."""
+
+    nuid: str
+    last_chunk_at: datetime
+
+
 class Blobs:
     """
     The objects of one bucket.
@@ -137,8 +144,7 @@ class Blobs:
         if blob is None:
             return False
         subject = self._chunk_subject(blob.nuid)
-        found = await self._call(f"STREAM.INFO.{self._stream}", subjects_filter=subject)
-        return (found.state.subjects or {}).get(subject, 0) == blob.chunks
+        return (await self._counts(subject)).get(subject, 0) == blob.chunks
 
     async def all(self, *, after: int = 0) -> AsyncGenerator[Listed, None]:
         """Yield the finished objects behind a sequence of the stream, the oldest first."""
@@ -157,6 +163,24 @@ class Blobs:
                 continue
             if not blob.deleted:
                 yield Listed(blob, message.seq, message.time)
+
+    async def unfinished(self) -> list[Unfinished]:
+        """List what has chunks and no meta. A client that dies in the middle of a put leaves it."""
+        counts = await self._counts(self._chunk_subject(">"))
+        if not counts:
+            return []
+        # After the chunks, as a put writes its meta last.
+        finished = {self._chunk_subject(listed.blob.nuid) async for listed in self.all()}
+        found = []
+        for subject in counts.keys() - finished:
+            with suppress(BlobGone):  # erased meanwhile
+                last = await self._call(f"STREAM.MSG.GET.{self._stream}", last_by_subj=subject)
+                found.append(Unfinished(subject.rpartition(".")[2], last.message.time))
+        return found
+
+    async def drop(self, unfinished: Unfinished) -> None:
+        """Erase these chunks."""
+        await self._erase(self._chunk_subject(unfinished.nuid))
 
     async def fetch(self, name: str, into: BinaryIO) -> Blob:
         """
@@ -330,6 +354,11 @@ class Blobs:
         except msgspec.DecodeError as error:  # written by somebody else, who may mean harm
             raise BlobGone(f"{name}: its meta cannot be read: {error}") from error
         return None if blob.deleted else blob
+
+    async def _counts(self, subjects: str) -> dict[str, int]:
+        """Count the messages on each of these subjects."""
+        found = await self._call(f"STREAM.INFO.{self._stream}", subjects_filter=subjects)
+        return found.state.subjects or {}
 
     async def _erase(self, subject: str) -> None:
         """

@@ -20,6 +20,11 @@ from tests.processes import Service, free_port, wait_for
 from tests.signals import encode, music
 
 LIMIT = 100_000_000
+UPLOAD = (
+    "POST /analyze HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
+    "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+)
 Start = Callable[..., Service]
 
 
@@ -85,16 +90,43 @@ def test_an_analyzer_killed_in_mid_job_and_restarted_still_answers_the_request(
 def test_a_sender_that_hangs_up_leaves_nothing_in_the_store(
     nats_server: NatsServer, gateway: Gateway
 ) -> None:
-    head = (
-        "POST /analyze HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
-        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
-        '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-    )
     with gateway.connect() as sender:
-        sender.sendall(head.encode() + b"\0" * 3_000_000)
+        sender.sendall(UPLOAD.encode() + b"\0" * 3_000_000)
         wait_for(lambda: _stored(nats_server) > 0, within_s=5, what="the first chunks")
 
     wait_for(lambda: _stored(nats_server) == 0, within_s=5, what="nothing stored")
+
+
+def test_of_a_gateway_killed_in_mid_upload_nothing_is_left(
+    nats_server: NatsServer, gateway: Gateway, service: Start
+) -> None:
+    age = {"ORPHAN_AUDIO_S": "2", "REAPER_INTERVAL_S": "0.2", "REAPER_LEASE_S": "1"}
+    service("gateway", NATS_URL=nats_server.url, HTTP_PORT=str(free_port()), **age).until_ready()
+    with gateway.connect() as sender:
+        sender.sendall(UPLOAD.encode() + b"\0" * 3_000_000)
+        wait_for(lambda: _stored(nats_server) > 3, within_s=5, what="the first chunks")
+        gateway.service.kill()
+
+    assert _stored(nats_server) > 3
+    # The killed one may have been the reaper: its lease of 15 s has to end first.
+    wait_for(lambda: _stored(nats_server) == 0, within_s=25, what="nothing stored")
+
+
+def test_who_uploaded_to_a_killed_gateway_gets_the_report_from_another(
+    nats_server: NatsServer, gateway: Gateway, service: Start
+) -> None:
+    port = free_port()
+    service("gateway", NATS_URL=nats_server.url, HTTP_PORT=str(port)).until_ready()
+    ask = {"tasks": "loudness", "wait": "0"}
+    files = {"file": ("take.flac", encode(music(2.0), 48_000, "flac"))}
+    token = report(httpx.post(f"{gateway.url}/analyze", files=files, data=ask))["token"]
+
+    gateway.service.kill()
+    service("analyzer", NATS_URL=nats_server.url)
+    url = f"http://127.0.0.1:{port}/result/{token}"
+    done = report(httpx.get(url, params={"wait": "30"}, timeout=40))
+
+    assert done["status"] == "done"
 
 
 def _stored(server: NatsServer) -> int:
