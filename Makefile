@@ -18,7 +18,7 @@ can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt 
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos lint types format check dead bench lock clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check dead bench lock clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ e2e: setup ## Run only the tests of the whole pipeline, a process a service
 
 chaos: setup ## Kill, freeze and restart everything, in full doses; CHAOS_SEED=N repeats a run
 	CHAOS=full SERVERS=all $(bin)/python -m pytest --numprocesses=0 tests/chaos $(ARGS)
+
+soak: setup ## Load everything to 70 % for half an hour, and see what leaks
+	SOAK_S=1800 $(bin)/python -m pytest --numprocesses=0 --capture=no tests/chaos/test_soak.py $(ARGS)
 
 lint: $(can_test) ## Check style, format and who imports whom
 	$(bin)/ruff check
