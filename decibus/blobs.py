@@ -260,15 +260,20 @@ class Blobs:
             _answer(ack)
 
     async def _discard(self, name: str, nuid: str, acks: "_Inbox") -> None:
-        """Erase what a failed put has stored. The bucket's max_age is the net under this."""
-        # A chunk that the stream takes in afterwards would stay: wait for all answers.
-        while acks.unanswered and await acks.next(self._idle_s / 2):
-            pass
-        with suppress(Unavailable):
-            await self._erase(self._chunk_subject(nuid))
-            blob = await self._find(name)
-            if blob and blob.nuid == nuid:
-                await self._erase(self._meta_subject(name))
+        """
+        Erase what a failed put has stored, in half the time that the put was patient.
+
+        Whoever called has waited once; what is left over then is `unfinished`.
+        """
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(self._idle_s / 2):
+                # A chunk that the stream takes in afterwards would stay: wait for all answers.
+                while acks.unanswered and await acks.next(self._idle_s / 4):
+                    pass
+                await self._erase(self._chunk_subject(nuid))
+                blob = await self._find(name)
+                if blob and blob.nuid == nuid:
+                    await self._erase(self._meta_subject(name))
 
     async def _verified(self, blob: Blob) -> AsyncGenerator[bytes, None]:
         sha256 = hashlib.sha256()
