@@ -79,8 +79,11 @@ async def store(nats_server: Server) -> AsyncIterator[Store]:
     )
     bucket = await connection.jetstream().create_object_store("audio")
     yield Store(connection, bucket)
+    was_connected = connection.is_connected
     with suppress(OSError):  # nats-py's flush towards a server that is gone
         await connection.close()
+    if not was_connected:
+        await asyncio.sleep(0.1)  # it cancels its reconnecting, and does not wait for the end
 
 
 async def parts(data: bytes, size: int = 50_000) -> AsyncIterator[bytes]:
