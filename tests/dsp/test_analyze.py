@@ -12,7 +12,7 @@ from decibus.messages import AnalyzeOptions, Measurement
 from services.analyzer import analyze as analyzer
 from services.analyzer.analyze import analyze, warm
 from services.analyzer.dsp import jit
-from tests.signals import Samples, as_file, music, sine
+from tests.signals import Samples, as_file, music, sine, tones
 
 
 def measured(samples: Samples, rate: int = 48_000, kind: str = "wav32f") -> Measurement:
@@ -65,6 +65,24 @@ def test_the_shortest_files_have_peaks(samples: int) -> None:
     assert found.peak.sample_peak_dbfs == pytest.approx(-6.02, abs=0.01)
     assert found.peak.true_peak_dbtp is not None
     assert found.peak.true_peak_dbtp > -6.03
+
+
+def test_a_timeline_is_measured_on_request() -> None:
+    file = as_file(tones([(1.0, None), (4.0, -23.0)]), 48_000)
+
+    loudness = analyze(file, AnalyzeOptions(timeline=True), lambda _: None).loudness
+
+    assert loudness.timeline is not None
+    assert loudness.timeline.momentary == (None,) * 10 + loudness.timeline.momentary[10:]
+    assert loudness.timeline.momentary[13:] == (-22.99,) * 37
+    assert loudness.timeline.short_term[39:] == (-22.99,) * 11
+    assert measured(sine(1.0, -23.0)).loudness.timeline is None
+
+
+def test_peaks_stand_out_of_the_short_term_loudness() -> None:
+    assert measured(sine(4.0, -23.0)).peak.psr_min_lu == pytest.approx(0.0, abs=0.02)
+    assert measured(sine(2.9, -23.0)).peak.psr_min_lu is None
+    assert measured(np.zeros((2, 4 * 48_000), np.float32)).peak.psr_min_lu is None
 
 
 def test_one_channel_has_no_stereo() -> None:

@@ -11,11 +11,16 @@ from tests.dsp.conformance import GROUPS, Group, violations
 from tests.dsp.metering import true_peak_dbtp
 from tests.signals import faded_sine
 
-OURS = [group for group in GROUPS if group.standard == TECH_3341]
+# Twenty files at 192 kHz take as long as all else; `make conformance` alone measures them.
+RUNS = [
+    pytest.param(group, rate, id=f"{group.number}-{rate}")
+    for group in GROUPS
+    for rate in RATES
+    if group.standard == TECH_3341 and (len(group.cases) == 1 or rate < 192_000)
+]
 
 
-@pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("group", OURS, ids=lambda group: group.number)
+@pytest.mark.parametrize(("group", "rate"), RUNS)
 def test_a_case_reads_what_the_standard_prints(group: Group, rate: int) -> None:
     assert violations(group, rate) == []
 
