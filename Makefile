@@ -18,10 +18,10 @@ can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt 
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check dead bench lock clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dead bench lock clean programs
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(can_test) programs $(go_tools) ## Install all that developing needs: .venv, .tools, system packages
 
@@ -56,6 +56,9 @@ check: ## What CI runs: lint, types, test
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory test
+
+conformance: $(can_test) ## Measure the cases of the standards, and write docs/conformance.md
+	$(bin)/python -m tests.dsp.conformance
 
 dead: $(can_run) ## List what failed for good; ARGS="requeue KEY" queues it again
 	@$(bin)/python -m services.gateway.dead $(or $(ARGS),list)

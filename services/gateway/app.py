@@ -23,7 +23,7 @@ from decibus.errors import BadRequest, DecibusError, NotFound, TooLarge, Unavail
 from decibus.messages import ALL_TASKS, TaskName
 from decibus.telemetry import TRACEPARENT, trace_id, traceparent
 from decibus.topology import QUEUES
-from services.gateway import page, problem, streams
+from services.gateway import page, problem, streams, timeline
 from services.gateway.form import Form, Sink, read_form
 from services.gateway.guards import AtTheDoor, Guards
 from services.gateway.idempotency import Begun, Idempotency, Reader, fingerprint_of
@@ -175,7 +175,12 @@ async def result(
     gateway: NamedDependency[Gateway],
     wait: FromQuery[str | None] = None,
 ) -> Response[bytes]:
-    """Return the report as it stands, or once it is settled within `wait` seconds."""
+    """
+    Return the report as it stands, or once it is settled within `wait` seconds.
+
+    With `.csv` after the token, return its loudness timeline as a table instead.
+    """
+    token, _, form = token.partition(".")
     wait_s = read_wait(wait, default_s=0.0, max_s=gateway.settings.max_wait_s)
     upload = await gateway.uploads.find(token, now=datetime.now(UTC))
     jobs = await gateway.live.settled(upload.keys.values(), within_s=wait_s)
@@ -186,13 +191,23 @@ async def result(
     kept = await gateway.uploads.volume(upload.row) if upload.expires_at is None else None
     shelved = report_of(kept, token) if kept else None
     place = await gateway.live.lines.place(jobs)
-    body = msgspec.json.encode(shelved or compose(upload, jobs, place))
+    body, media_type = _written(shelved or compose(upload, jobs, place), form)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers)
     after = BackgroundTask(_delivered, gateway, [upload], jobs)
-    return Response(body, media_type=_JSON, headers=headers, background=after)
+    return Response(body, media_type=media_type, headers=headers, background=after)
+
+
+def _written(report: Report, form: str) -> tuple[bytes, str]:
+    match form:
+        case "":
+            return msgspec.json.encode(report), _JSON
+        case "csv":
+            return timeline.as_csv(report), timeline.MEDIA_TYPE
+        case _:
+            raise NotFound(f"a report is JSON, or .csv for its timeline; there is no .{form[:16]}")
 
 
 @delete("/result/{token:str}")

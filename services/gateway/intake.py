@@ -55,6 +55,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     genre: str | None = None
     target: str | None = None
     language: str | None = None
+    timeline: bool = False
     retention: Retention = Retention.TTL
     callback_url: str | None = None
 
@@ -197,7 +198,9 @@ class Intake:
 
 def _options(wishes: Wishes, settings: Settings) -> list[Options]:
     every: dict[TaskName, Options] = {
-        TaskName.ANALYZE: AnalyzeOptions(max_duration_s=settings.max_duration_s),
+        TaskName.ANALYZE: AnalyzeOptions(
+            max_duration_s=settings.max_duration_s, timeline=wishes.timeline
+        ),
         TaskName.TRANSCRIBE: TranscribeOptions(
             max_duration_s=settings.max_duration_s, language=wishes.language
         ),

@@ -69,6 +69,11 @@ def _analyze_body() -> RequestBody:
             "genre": text,
             "target": text,
             "language": Schema(type=OpenAPIType.STRING, description="a code such as en"),
+            "timeline": Schema(
+                type=OpenAPIType.BOOLEAN,
+                default=False,
+                description="whether to give the loudness over time as well",
+            ),
             "retention": Schema(
                 type=OpenAPIType.STRING, enum=["ttl", "once", "library"], default="ttl"
             ),

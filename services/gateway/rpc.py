@@ -34,6 +34,7 @@ _HEADERS: Final = (
     "genre",
     "target",
     "language",
+    "timeline",
     "wait",
     "retention",
     "callback_url",  # Callback-Url will do as well

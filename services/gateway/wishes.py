@@ -9,7 +9,7 @@ from services.gateway.intake import Wishes
 from services.gateway.uploads import Retention
 
 _TASKS = {"loudness": TaskName.ANALYZE, **{str(task): task for task in TaskName}}
-_NAMES = ("tasks", "genre", "target", "language", "retention", "wait", "callback_url")
+_NAMES = ("tasks", "genre", "target", "language", "timeline", "retention", "wait", "callback_url")
 _MAX_LABEL = 64
 
 
@@ -24,6 +24,7 @@ def read_wishes(fields: Mapping[str, str]) -> Wishes:
         genre=_label(fields, "genre"),
         target=_label(fields, "target"),
         language=_language(fields.get("language")),
+        timeline=_flag(fields, "timeline"),
         retention=_retention(fields.get("retention")),
         callback_url=fields.get("callback_url") or None,
     )
@@ -57,6 +58,13 @@ def _label(fields: Mapping[str, str], name: str) -> str | None:
     if label is not None and (len(label) > _MAX_LABEL or not label.isprintable()):
         raise BadRequest(f"{name}: at most {_MAX_LABEL} printable characters")
     return label
+
+
+def _flag(fields: Mapping[str, str], name: str) -> bool:
+    text = fields.get(name) or "false"
+    if text.lower() not in {"true", "false"}:
+        raise BadRequest(f"{name}: true or false, not {text[:32]!r}")
+    return text.lower() == "true"
 
 
 def _retention(text: str | None) -> Retention:

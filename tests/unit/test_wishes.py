@@ -23,8 +23,17 @@ def test_labels_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "wanted"), [("true", True), ("True", True), ("false", False), ("", False)]
+)
+def test_a_timeline_is_for_those_who_ask(text: str, *, wanted: bool) -> None:
+    assert read_wishes({"timeline": text}).timeline is wanted
+    assert not read_wishes({}).timeline
+
+
+@pytest.mark.parametrize(
     ("fields", "told"),
     [
+        ({"timeline": "yes please"}, "timeline: true or false, not 'yes please'"),
         ({"colour": "red"}, "unknown option 'colour'"),
         ({"tasks": "louder"}, "unknown task 'louder'"),
         ({"genre": "x" * 65}, "genre"),
