@@ -33,6 +33,13 @@ def forbid_forks() -> None:
     os.fork = fork
 
 
+def become_nobody() -> None:
+    """Be who a container's image would have us be."""
+    os.setgroups([])
+    os.setgid(65_534)
+    os.setuid(65_534)
+
+
 def words(text: str) -> Transcript:
     """Wrap words in a result."""
     return Transcript(
