@@ -1,6 +1,9 @@
 """The data files: strict, with their provenance, and as their documentation derives them."""
 
 import math
+import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -149,6 +152,24 @@ def test_a_file_that_is_no_json_a_missing_directory_and_a_namesake_are_told(
         load_references(str(tmp_path))
     with pytest.raises(SettingsError, match="PROFILES_DIR: /nowhere is no directory"):
         load_references("/nowhere")
+
+
+def test_a_gateway_with_a_bad_profile_ends_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{}")
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "services.gateway"],
+        cwd=ROOT,
+        env=os.environ | {"PROFILES_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"configuration: {tmp_path}/bad.json: Object missing")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", ["hip_hop", "Hip-Hop", "hip hop", "HIPHOP"])
