@@ -14,7 +14,7 @@ from rich.table import Table
 
 from cli.files import find_audio
 from cli.options import Jobs, Paths
-from cli.progress import STDERR, bar
+from cli.progress import bar, tell
 from decibus.messages import Spectrum
 from decibus.profiles import Bands, Kind, Profile, Spread
 from decibus.references import load_references
@@ -47,12 +47,12 @@ def build(
         body = msgspec.json.encode(profile)
         msgspec.json.decode(body, type=Profile)  # what cannot be read is not written
     except (ValueError, msgspec.ValidationError) as error:
-        STDERR.print(f"decibus: no profile can be made of it: {error}", highlight=False)
+        tell(f"decibus: no profile can be made of it: {error}")
         raise typer.Exit(1) from None
     output.write_bytes(msgspec.json.format(body) + b"\n")
     if len(spectra) < FEW:
-        STDERR.print(f"only {len(spectra)} recordings: from {FEW} on a range means something")
-    STDERR.print(f"{output}: {name}, from {len(spectra)} of {len(files)} files", highlight=False)
+        tell(f"only {len(spectra)} recordings: from {FEW} on a range means something")
+    tell(f"{output}: {name}, from {len(spectra)} of {len(files)} files")
     raise typer.Exit(0 if len(spectra) == len(files) else 1)
 
 
@@ -106,9 +106,9 @@ def _measure(files: Sequence[Path], jobs: int | None) -> list[Spectrum]:
         processes = jobs or default_jobs(len(files))
         for path, outcome in measure_all(files, jobs=processes, progress=progress):
             if isinstance(outcome, Failure):
-                STDERR.print(f"{path}: {outcome.code}: {outcome.detail}", highlight=False)
+                tell(f"{path}: {outcome.code}: {outcome.detail}")
             elif any(band.level_db is None for band in outcome.spectrum.bands):
-                STDERR.print(f"{path}: a band is empty, left out", highlight=False)
+                tell(f"{path}: a band is empty, left out")
             else:
                 spectra.append(outcome.spectrum)
     return spectra

@@ -1,4 +1,4 @@
-"""A progress bar, on a terminal; into a file or a pipe nothing is printed but the result."""
+"""What goes to stderr: a progress bar, on a terminal only, and what is told beside it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,3 +23,8 @@ def bar(what: str, total: int) -> Iterator[Callable[[float], None]]:
     ) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)
+
+
+def tell(text: str) -> None:
+    """Print a line beside the bar, as it is: no markup, and not broken to the terminal's width."""
+    STDERR.print(text, markup=False, highlight=False, soft_wrap=True)
