@@ -72,7 +72,7 @@ compile = $(bin)/uv pip compile --quiet --universal --generate-hashes --no-annot
 lock: $(bin)/uv ## Lock the dependencies of pyproject.toml; ARGS=--upgrade takes newer versions
 	$(compile) --all-extras --group laptop --group test --group lint --group build \
 		--output-file tests/requirements.txt
-	$(compile) $(SERVICES:%=--extra %) --group laptop --group build \
+	$(compile) $(SERVICES:%=--extra %) --extra cli --group laptop --group build \
 		--constraint tests/requirements.txt --output-file laptop/requirements.txt
 	@set -e; for service in $(SERVICES); do set -x; $(compile) --extra $$service \
 		--constraint tests/requirements.txt --output-file services/$$service/requirements.txt; \
@@ -80,7 +80,7 @@ lock: $(bin)/uv ## Lock the dependencies of pyproject.toml; ARGS=--upgrade takes
 
 clean: ## Delete all that was installed, built and stored here
 	rm -rf $(venv) .tools var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find decibus services laptop tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	find cli decibus services laptop tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(bin)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \

@@ -23,6 +23,7 @@ import pytest
 from decibus import errors, jobs
 from decibus.errors import BadRequest, DecibusError, Refused, Unavailable
 from decibus.messages import AnalyzeOptions, Fault, Measurement
+from decibus.references import load_references
 from decibus.settings import WorkerSettings
 from decibus.topology import BUCKETS, LOGS, QUEUES, STORES
 from laptop.__main__ import Settings as LaptopSettings
@@ -46,6 +47,8 @@ MEASUREMENTS: Final = (ROOT / "docs" / "measurements.md").read_text()
 OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text()
 LIVE: Final = (ROOT / "docs" / "live.md").read_text()
 WEBHOOKS: Final = (ROOT / "docs" / "webhooks.md").read_text()
+VERDICT: Final = (ROOT / "decibus" / "verdict.py").read_text()
+RULES: Final = re.compile(r'(?:_ok|_note|_warn|say)\(\s*"\w+"')
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
@@ -293,9 +296,30 @@ def test_every_option_is_told() -> None:
     told = {row[0].strip("`") for row in rows(section(README, "### Options"))}
 
     with pytest.raises(BadRequest) as refused:
-        read_wishes({"?": ""})
+        read_wishes({"?": ""}, load_references())
 
     assert told == set(str(refused.value).partition("there are ")[2].split(", "))
+
+
+def test_every_genre_and_target_is_told() -> None:
+    meanings = {row[0].strip("`"): row[3] for row in rows(section(README, "### Options"))}
+    references = load_references()
+
+    genres = re.findall(r"`([^`]+)`", meanings["genre"])
+    targets = re.findall(r"`([^`]+)`", meanings["target"])
+
+    assert genres == list(references.profiles)
+    assert targets == [target.name for target in references.targets]
+
+
+def test_every_rule_of_a_verdict_is_told() -> None:
+    page = (ROOT / "docs" / "measurements.md").read_text()
+    (row,) = (row for row in rows(page) if row[0] == "`verdict[]`")
+    told = row[1].partition("`level`")[0]
+
+    said = re.findall(r'"(\w+)"[,)]?', "".join(RULES.findall(VERDICT)))
+
+    assert set(re.findall(r"`([\w.<>]+)`", told)) - {"rule"} == {*said, "balance.<band>"}
 
 
 def test_every_retention_is_told() -> None:

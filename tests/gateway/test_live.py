@@ -45,7 +45,7 @@ from services.gateway.settings import Settings
 from services.gateway.streams import follow
 from services.gateway.uploads import Uploads
 from tests.conftest import NatsServer
-from tests.gateway.conftest import report
+from tests.gateway.conftest import REFERENCES, report
 
 ROOT: Final = Path(__file__).parent.parent.parent
 
@@ -125,7 +125,8 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
         intake, live, uploads = Intake(broker, settings), Live(broker), Uploads(broker)
         await live.start()
         guards = Guards(broker, Keyring(), settings)
-        gateway = Gateway(broker, intake, live, uploads, settings, guards, Idempotency(broker))
+        idempotency = Idempotency(broker)
+        gateway = Gateway(broker, intake, live, uploads, settings, guards, idempotency, REFERENCES)
         app = create_app(gateway)
         server = Server(configure(app, settings))
         url = f"http://127.0.0.1:{settings.http_port}"
@@ -388,7 +389,7 @@ async def test_a_slow_client_gets_the_newest_state_and_no_backlog(served: Served
     lease = timedelta(seconds=60)
 
     with served.live.streaming([key]) as watch:
-        updates = follow(served.live, watch, found)
+        updates = follow(served.live, watch, found, REFERENCES)
         await anext(updates)
         claim = partial(jobs.claim, owner="a", now=datetime.now(UTC), lease=lease)
         running = await ledger.move(key, claim)
