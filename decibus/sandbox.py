@@ -4,7 +4,8 @@ A step run on a stranger's file where it can do no harm: in a confined child, wh
 The decoders are large, and written in C. What one of them does over a crafted file stays in a
 child that has the file, a line to us, and nothing else: see `confinement`. What it says is checked
 like anything from outside. A file that breaks its limits, or its decoder, is refused as
-`BadAudio`: trying it again would break them again.
+`BadAudio`: trying it again would break them again. A child that somebody else has killed, as the
+kernel does when memory is short, says nothing against its file.
 """
 
 import os
@@ -96,7 +97,8 @@ class Sandbox:
 
         `progress` is called several times a second, and what it raises ends the child. Raises the
         step's own refusals; `BadAudio` for a file over which the child died or went over its
-        limits; `StepFailed` for the step's bugs; `Unavailable` when there can be no child.
+        limits; `StepFailed` for the step's bugs; `Unavailable` when there can be no child, or
+        somebody else has killed it.
         """
         leash, leash_there = socket.socketpair()
         talk, talk_there = socket.socketpair()
@@ -246,6 +248,8 @@ class _Visit:
             raise _Silence("has ended") from error
         if ending.status is None:
             raise Unavailable("the nursery cannot fork")
+        if _was_killed(ending, self._limits):
+            raise Unavailable("somebody killed the child: the kernel, where memory is short?")
         reason = _reason(ending, self._limits)
         log.warning(
             "sandbox_killed", reason=reason, cpu_s=ending.cpu_s, peak_mb=round(ending.peak_mb)
@@ -272,11 +276,16 @@ def _untrustworthy(why: str) -> BadAudio:
     return BadAudio("its decoder was broken by it")
 
 
+def _was_killed(ending: Ending, limits: Limits) -> bool:
+    """Tell whether it was neither its own fault nor a limit of ours that ended a child."""
+    return ending.status == -signal.SIGKILL and not ending.late and ending.cpu_s < limits.cpu_s
+
+
 def _reason(ending: Ending, limits: Limits) -> str:
     status = 0 if ending.status is None else ending.status
     if ending.late:
         return f"it takes more than {limits.wall_s:g} s to decode"
-    if status == -signal.SIGXCPU or (status == -signal.SIGKILL and ending.cpu_s >= limits.cpu_s):
+    if status in {-signal.SIGXCPU, -signal.SIGKILL}:
         return f"it takes more than {limits.cpu_s} s of processor time to decode"
     if status == OUT_OF_MEMORY:
         return f"it takes more than {limits.memory_bytes >> 20} MiB of memory to decode"
