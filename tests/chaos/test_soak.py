@@ -94,7 +94,7 @@ class Users:
         door = self._speak if number % 25 == 24 else doors[number % len(doors)]
         start = time.monotonic()
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 report = await door(self.spoken + number.to_bytes(8, "big"), take)
             if report["status"] != "done":
                 self.errors.append(str(report)[:300])
@@ -118,7 +118,7 @@ class Users:
     async def _poll_and_delete(self, _: bytes, take: bytes) -> Any:
         token = (await self._post(take, wait="0"))["token"]
         path = f"{self.url}/result/{token}"
-        report = (await self.http.get(path, params={"wait": "20"})).json()
+        report = (await self.http.get(path, params={"wait": "55"})).json()
         (await self.http.delete(path)).raise_for_status()
         return report
 
@@ -131,7 +131,7 @@ class Users:
     async def _over_nats(self, _: bytes, take: bytes) -> Any:
         headers = {"Tasks": "loudness"}
         connection = self.broker.connection
-        reply = await connection.request("audio.process", take, timeout=30, headers=headers)
+        reply = await connection.request("audio.process", take, timeout=60, headers=headers)
         return msgspec.json.decode(reply.data)
 
 
