@@ -168,13 +168,14 @@ def _deliveries(deliveries: Sequence[Delivery]) -> Table:
     table.add_column("")
     for each in deliveries:
         passed = "" if each.passes is None else "pass" if each.passes else "[yellow]no[/]"
-        gain = _NONE if each.gain_db is None else f"{each.gain_db + 0.0:+.1f}"
+        gain = _NONE if each.gain_db is None else f"{round(each.gain_db, 1) + 0.0:+.1f}"
         table.add_row(each.name, f"{each.lufs:g}", f"{each.ceiling_dbtp:g}", gain, passed)
     return table
 
 
 def _number(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.1f}"
+    # Rounded first, so that a zero has no minus.
+    return _NONE if value is None else f"{round(value, 1) + 0.0:.1f}"
 
 
 def _length(seconds: float) -> str:

@@ -56,6 +56,7 @@ def test_a_file_that_fails_is_told_and_the_others_are_measured(decibus: Run, tak
     assert for_people.code == for_programs.code == 1
     assert "analyze: not_audio: no decoder recognises" in for_people.out
     assert "-23.0" in for_people.out
+    assert "-0.0" not in for_people.out, "a sine's peak is as loud as it sounds"
     failed, done = for_programs.reports
     assert (failed["status"], failed["errors"][0]["code"]) == ("failed", "not_audio")
     assert done["status"] == "done"
