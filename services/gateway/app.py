@@ -24,7 +24,7 @@ from decibus.messages import ALL_TASKS, TaskName
 from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id, traceparent
 from decibus.topology import QUEUES
-from services.gateway import page, problem, streams, timeline
+from services.gateway import page, problem, streams
 from services.gateway.form import Form, Sink, read_form
 from services.gateway.guards import AtTheDoor, Guards
 from services.gateway.idempotency import Begun, Idempotency, Reader, fingerprint_of
@@ -34,6 +34,7 @@ from services.gateway.live import Jobs, Live
 from services.gateway.openapi import ANSWERS, ANY_KEY, SECURITY, describe_form
 from services.gateway.prefer import read_patience, read_prefer
 from services.gateway.problem import Problem
+from services.gateway.renditions import rendered
 from services.gateway.report import VERSION, Report, Reports, compose, refusal
 from services.gateway.settings import Settings
 from services.gateway.uploads import Upload, Uploads
@@ -179,7 +180,8 @@ async def result(
     """
     Return the report as it stands, or once it is settled within `wait` seconds.
 
-    With `.csv` after the token, return its loudness timeline as a table instead.
+    With `.txt`, `.srt`, `.vtt` or `.json` after the token, return its transcript in that form, with
+    `.csv` its loudness timeline.
     """
     token, _, form = token.partition(".")
     wait_s = read_wait(wait, default_s=0.0, max_s=gateway.settings.max_wait_s)
@@ -193,23 +195,13 @@ async def result(
     shelved = report_of(kept, token) if kept else None
     place = await gateway.live.lines.place(jobs)
     report = shelved or compose(upload, jobs, gateway.references, place)
-    body, media_type = _written(report, form)
+    body, media_type = rendered(report, form)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers)
     after = BackgroundTask(_delivered, gateway, [upload], jobs)
     return Response(body, media_type=media_type, headers=headers, background=after)
-
-
-def _written(report: Report, form: str) -> tuple[bytes, str]:
-    match form:
-        case "":
-            return msgspec.json.encode(report), _JSON
-        case "csv":
-            return timeline.as_csv(report), timeline.MEDIA_TYPE
-        case _:
-            raise NotFound(f"a report is JSON, or .csv for its timeline; there is no .{form[:16]}")
 
 
 @delete("/result/{token:str}")

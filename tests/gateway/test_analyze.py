@@ -50,8 +50,12 @@ async def test_speech_is_transcribed(pipeline: Pipeline) -> None:
 
     async with pipeline.workers():
         body = report(await pipeline.analyze(spoken))
+        subtitles = await pipeline.http.get(f"/result/{body['token']}.vtt")
 
     assert body["transcription"].lower().split() == ["one", "two", "three"]
+    assert subtitles.headers["content-type"] == "text/vtt; charset=utf-8"
+    assert subtitles.text.startswith("WEBVTT\n\n00:00:0")
+    assert body["transcription"] in subtitles.text
     assert body["transcript"]["language"] == "en"
     assert body["provenance"]["model"] == "decibus-demo"
     assert body["loudness"]["integrated_lufs"] is not None

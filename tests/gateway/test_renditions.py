@@ -74,7 +74,7 @@ async def test_the_csv_can_be_waited_for_and_has_an_etag(pipeline: Pipeline) -> 
     [
         (AUDIO, {"tasks": "loudness"}, "timeline=true"),
         (AUDIO, {"tasks": "transcribe", "timeline": "true"}, "did not ask for loudness"),
-        (b"no audio", {"tasks": "loudness", "timeline": "true"}, "could not be measured"),
+        (b"no audio", {"tasks": "loudness", "timeline": "true"}, "loudness has failed"),
     ],
 )
 async def test_why_there_is_none_is_told(
