@@ -172,6 +172,8 @@ async def test_a_steady_load_leaves_nothing_behind(
         users = Users(url, http, broker, short_takes, spoken)
         rate = LOAD * await _capacity(users)
         processes = [Watched(name, each.process.pid) for name, each in crew.items()]
+        processes += [Watched("nursery", pid) for pid in children_of(crew["analyzer"].process.pid)]
+        assert processes[-1].name == "nursery"
         processes.append(Watched("nats-server", nats_server.pid))
         await _soak(users, rate, processes)
 
@@ -183,6 +185,11 @@ async def test_a_steady_load_leaves_nothing_behind(
         assert high - low <= 8, f"{process}: as many as there are requests at once, and no more"
         if FULL:
             assert process.slope_mib_per_h() < 1, str(process)
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started, and that still run."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _is_ready(url: str) -> bool:
