@@ -261,7 +261,7 @@ def _interpolated(
 ) -> np.float32:
     """Raise the peak to that of a group, whose largest sample is `loud`, if it is larger."""
     pairs, half = even.shape
-    none, inner = np.int64(0), min(half, _INNER)  # a bare 0 is a type of its own
+    none, inner = int(np.int64(0)), min(half, _INNER)  # a bare 0 is a type of its own
     _clear(points)
     _add_taps(window, even, odd, none, none, inner, points)
     if _largest(points) + bounds[2] * loud <= peak:
