@@ -83,6 +83,7 @@ def build() -> Built:
     """Load every kernel that has been imported, or compile it; no other signature is taken then."""
     cached, kept = 0, True
     for dispatcher, signature in _kernels:
+        dispatcher.disable_compile(False)  # noqa: FBT003 - numba's own way, for a second call
         try:
             dispatcher.compile(signature)
         except OSError:  # compiled, but there is no place to keep it
