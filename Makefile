@@ -18,10 +18,10 @@ can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt 
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos lint types format check dead bench bench-dsp lock clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dead bench bench-dsp lock clean programs
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(can_test) programs $(go_tools) ## Install all that developing needs: .venv, .tools, system packages
 
@@ -36,6 +36,9 @@ e2e: setup ## Run only the tests of the whole pipeline, a process a service
 
 chaos: setup ## Kill, freeze and restart everything, in full doses; CHAOS_SEED=N repeats a run
 	CHAOS=full SERVERS=all $(bin)/python -m pytest --numprocesses=0 tests/chaos $(ARGS)
+
+soak: setup ## Load everything to 70 % for half an hour, and see what leaks
+	SOAK_S=1800 $(bin)/python -m pytest --numprocesses=0 --capture=no tests/chaos/test_soak.py $(ARGS)
 
 lint: $(can_test) ## Check style, format and who imports whom
 	$(bin)/ruff check
@@ -54,6 +57,9 @@ check: ## What CI runs: lint, types, test
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory test
 
+conformance: $(can_test) ## Measure the cases of the standards, and write docs/conformance.md
+	$(bin)/python -m tests.dsp.conformance
+
 dead: $(can_run) ## List what failed for good; ARGS="requeue KEY" queues it again
 	@$(bin)/python -m services.gateway.dead $(or $(ARGS),list)
 
@@ -69,7 +75,7 @@ compile = $(bin)/uv pip compile --quiet --universal --generate-hashes --no-annot
 lock: $(bin)/uv ## Lock the dependencies of pyproject.toml; ARGS=--upgrade takes newer versions
 	$(compile) --all-extras --group laptop --group test --group lint --group build \
 		--output-file tests/requirements.txt
-	$(compile) $(SERVICES:%=--extra %) --group laptop --group build \
+	$(compile) $(SERVICES:%=--extra %) --extra cli --group laptop --group build \
 		--constraint tests/requirements.txt --output-file laptop/requirements.txt
 	@set -e; for service in $(SERVICES); do set -x; $(compile) --extra $$service \
 		--constraint tests/requirements.txt --output-file services/$$service/requirements.txt; \
@@ -77,7 +83,7 @@ lock: $(bin)/uv ## Lock the dependencies of pyproject.toml; ARGS=--upgrade takes
 
 clean: ## Delete all that was installed, built and stored here
 	rm -rf $(venv) .tools var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find decibus services laptop tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	find cli decibus services laptop tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(bin)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \

@@ -84,7 +84,7 @@ def ours(samples: Samples, *, spectrum: bool) -> None:
     size = analyze.BLOCK_SAMPLES // len(samples)
     for begin in range(0, samples.shape[1], size):
         meters.feed(samples[:, begin : begin + size])
-    meters.peak(meters.loudness(samples.shape[1] / RATE).integrated_lufs)
+    meters.peak(meters.loudness(samples.shape[1] / RATE, with_timeline=False).integrated_lufs)
     meters.image()
 
 

@@ -11,6 +11,9 @@ Read from the bottom up:
     telemetry   logs configured, trace context carried           │
     process     a service's start and end, by signals            │
     audio       any container → blocks of float32                │
+    confinement what a process may not do any more               │
+    nursery     a confined child for each file, forked warm      │
+    sandbox     a step, run on a stranger's file in such a child │
     broker      NATS: publish, pull, records, requests           │ the runtime, in layers
     blobs       audio in the object store, streamed              │
     ledger      jobs, persisted: moves by compare-and-set        │

@@ -6,6 +6,7 @@ it knows only containers that hold their own audio, may use no protocol, and nev
 name. Lengths are counted while decoding: what a header claims is evidence of truncation only.
 """
 
+import errno
 import io
 import re
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ from typing import Any, BinaryIO, Final
 
 import av
 import av.error
+
+# PyAV 18.1 imports these with the first file, when a confined child can import nothing any more.
+import av.subtitles.codeccontext
+import av.subtitles.stream
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
@@ -31,6 +36,12 @@ DECODER: Final = f"FFmpeg {av.ffmpeg_version_info}, PyAV {av.__version__}"
 MIN_RATE_HZ: Final = 8_000
 MAX_RATE_HZ: Final = 384_000
 MAX_CHANNELS: Final = 8
+
+MAX_DECODED_SAMPLES: Final = 360 * MAX_RATE_HZ * MAX_CHANNELS
+"""
+Of all channels together: what six minutes come to at most. A longer limit of duration is for files
+of fewer channels, or lower rates: 3.2 h at 48 kHz in stereo.
+"""
 
 MAX_SAMPLE: Final = 1e6
 """+120 dBFS. Beyond it a float file holds no audio but garbage, and squares that overflow."""
@@ -202,7 +213,7 @@ class Audio:
         )
 
     def _frames(self) -> Iterator[AudioFrame]:
-        """Frames of one rate and layout, up to the duration limit."""
+        """Frames of one rate and layout, up to the limits of duration and samples."""
         max_frames = self._max_duration_s * self.sample_rate
         decoded, self._first = self._first, None
         while decoded is not None:
@@ -216,6 +227,8 @@ class Audio:
                 self.decoded_frames += frame.samples
                 if self.decoded_frames > max_frames:
                     raise TooLong(f"it is longer than {self._max_duration_s:g} s")
+                if self.decoded_frames * self.channels > MAX_DECODED_SAMPLES:
+                    raise TooLong(f"it has more than {MAX_DECODED_SAMPLES} samples")
                 yield frame
             decoded = next(self._packets, None)
 
@@ -326,8 +339,17 @@ class _Nameless:
 
     def __init__(self, file: BinaryIO) -> None:
         self.read = file.read
-        self.seek = file.seek
         self.tell = file.tell
+        self._seek = file.seek
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Answer FFmpeg in its own way when a header leads to no place at all."""
+        try:
+            return self._seek(offset, whence)
+        except (OSError, OverflowError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            return -errno.EINVAL
 
 
 def _unreadable(head: bytes, why: str) -> Refused:
@@ -462,7 +484,9 @@ def _matroska_is_cut(head: bytes, file: BinaryIO) -> bool:
     """Tell whether the file ends before its Segment does (RFC 8794, section 4; RFC 9559)."""
 
     def data_size(at: int) -> tuple[int, int]:
-        """Read the size of an element's data, and where these begin; -1 for a live stream."""
+        """Read the size of an element's data, and where these begin; -1 where it is not told."""
+        if not 0 <= at < len(head):
+            return -1, at
         length = 9 - head[at].bit_length()
         mask = (1 << 7 * length) - 1
         size = int.from_bytes(head[at : at + length], "big") & mask

@@ -38,6 +38,7 @@ _ERASE_IDLE_S: Final = 30.0  # a server that overwrites a lot is slow, and not a
 _PULL_BYTES: Final = 4 << 20  # one pull request; two are under way
 _PULL_EXPIRES_NS: Final = 250_000_000  # how soon the server says that it has no more
 _READER_EXPIRES_NS: Final = 30_000_000_000  # when it drops the consumer of a client that died
+_LOOK_EVERY_S: Final = 0.25  # whether the connection still is the one that answers would come by
 
 
 class _Options(msgspec.Struct, frozen=True):
@@ -74,6 +75,13 @@ class Listed(msgspec.Struct, frozen=True):
     blob: Blob
     sequence: int
     stored_at: datetime
+
+
+class Unfinished(msgspec.Struct, frozen=True):
+    """Chunks without a meta: of a put that goes on, or of one that died."""
+
+    nuid: str
+    last_chunk_at: datetime
 
 
 class Blobs:
@@ -136,8 +144,7 @@ class Blobs:
         if blob is None:
             return False
         subject = self._chunk_subject(blob.nuid)
-        found = await self._call(f"STREAM.INFO.{self._stream}", subjects_filter=subject)
-        return (found.state.subjects or {}).get(subject, 0) == blob.chunks
+        return (await self._counts(subject)).get(subject, 0) == blob.chunks
 
     async def all(self, *, after: int = 0) -> AsyncGenerator[Listed, None]:
         """Yield the finished objects behind a sequence of the stream, the oldest first."""
@@ -156,6 +163,24 @@ class Blobs:
                 continue
             if not blob.deleted:
                 yield Listed(blob, message.seq, message.time)
+
+    async def unfinished(self) -> list[Unfinished]:
+        """List what has chunks and no meta. A client that dies in the middle of a put leaves it."""
+        counts = await self._counts(self._chunk_subject(">"))
+        if not counts:
+            return []
+        # After the chunks, as a put writes its meta last.
+        finished = {self._chunk_subject(listed.blob.nuid) async for listed in self.all()}
+        found = []
+        for subject in counts.keys() - finished:
+            with suppress(BlobGone):  # erased meanwhile
+                last = await self._call(f"STREAM.MSG.GET.{self._stream}", last_by_subj=subject)
+                found.append(Unfinished(subject.rpartition(".")[2], last.message.time))
+        return found
+
+    async def drop(self, unfinished: Unfinished) -> None:
+        """Erase these chunks."""
+        await self._erase(self._chunk_subject(unfinished.nuid))
 
     async def fetch(self, name: str, into: BinaryIO) -> Blob:
         """
@@ -235,15 +260,20 @@ class Blobs:
             _answer(ack)
 
     async def _discard(self, name: str, nuid: str, acks: "_Inbox") -> None:
-        """Erase what a failed put has stored. The bucket's max_age is the net under this."""
-        # A chunk that the stream takes in afterwards would stay: wait for all answers.
-        while acks.unanswered and await acks.next(self._idle_s / 2):
-            pass
-        with suppress(Unavailable):
-            await self._erase(self._chunk_subject(nuid))
-            blob = await self._find(name)
-            if blob and blob.nuid == nuid:
-                await self._erase(self._meta_subject(name))
+        """
+        Erase what a failed put has stored, in half the time that the put was patient.
+
+        Whoever called has waited once; what is left over then is `unfinished`.
+        """
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(self._idle_s / 2):
+                # A chunk that the stream takes in afterwards would stay: wait for all answers.
+                while acks.unanswered and await acks.next(self._idle_s / 4):
+                    pass
+                await self._erase(self._chunk_subject(nuid))
+                blob = await self._find(name)
+                if blob and blob.nuid == nuid:
+                    await self._erase(self._meta_subject(name))
 
     async def _verified(self, blob: Blob) -> AsyncGenerator[bytes, None]:
         sha256 = hashlib.sha256()
@@ -330,6 +360,11 @@ class Blobs:
             raise BlobGone(f"{name}: its meta cannot be read: {error}") from error
         return None if blob.deleted else blob
 
+    async def _counts(self, subjects: str) -> dict[str, int]:
+        """Count the messages on each of these subjects."""
+        found = await self._call(f"STREAM.INFO.{self._stream}", subjects_filter=subjects)
+        return found.state.subjects or {}
+
     async def _erase(self, subject: str) -> None:
         """
         Remove what lies on a subject, so that no byte of it stays in the store's files.
@@ -402,6 +437,7 @@ class _Inbox:
     def __init__(self, connection: Client) -> None:
         self.unanswered = 0
         self._connection = connection
+        self._reconnects = 0
         self._subject = connection.new_inbox()
         self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
         self._subscription: Subscription
@@ -421,20 +457,33 @@ class _Inbox:
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None
     ) -> None:
         """Publish with this inbox as the reply."""
+        if not self.unanswered:
+            self._reconnects = self._connection.stats["reconnects"]
         # Counted first: when this is cancelled half-way, nats-py sends the message all the same.
         self.unanswered += 1
         with translated():
             await self._connection.publish(subject, payload, self._subject, headers)
 
     async def next(self, timeout_s: float) -> Msg | None:
-        """Wait for a message; None when none came in time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                message = await self._arrived.get()
-        except TimeoutError:
-            return None
-        self.unanswered -= 1
-        return message
+        """Wait for a message; None when none came in time, or none can as the connection broke."""
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(min(left, _LOOK_EVERY_S)):
+                    message = await self._arrived.get()
+            except TimeoutError:
+                if self._broken:
+                    break
+                continue
+            self.unanswered -= 1
+            return message
+        return None
+
+    @property
+    def _broken(self) -> bool:
+        """Tell whether the connection was lost: the server has forgotten whom to answer."""
+        connection = self._connection
+        return not connection.is_connected or connection.stats["reconnects"] != self._reconnects
 
 
 class _Error(msgspec.Struct, frozen=True):

@@ -24,9 +24,10 @@ class TaskName(StrEnum):
 
 
 class AnalyzeOptions(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.ANALYZE.value):
-    """What changes a measurement."""
+    """What changes a measurement. `timeline`: whether it has the loudness over time."""
 
     max_duration_s: float = 360.0
+    timeline: bool = False
 
 
 class TranscribeOptions(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.TRANSCRIBE.value):
@@ -58,8 +59,25 @@ class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
     duration: float
 
 
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Loudness over time, in LUFS to two decimals.
+
+    Entry k is the window that ends `(k + 1) * step_s` after the start. `step_s` is 0.1 up to an
+    hour; of longer audio each entry is the loudest of several readings.
+    """
+
+    step_s: float
+    momentary: tuple[float | None, ...]
+    short_term: tuple[float | None, ...]
+
+
 class Loudness(msgspec.Struct, frozen=True, kw_only=True):
-    """ITU-R BS.1770-5, EBU Tech 3341 and 3342. `stable`: long enough (60 s) for `range_lu`."""
+    """
+    ITU-R BS.1770-5, EBU Tech 3341 and 3342. `stable`: long enough (60 s) for `range_lu`.
+
+    `timeline` is there on request.
+    """
 
     integrated_lufs: float | None
     range_lu: float | None
@@ -67,6 +85,7 @@ class Loudness(msgspec.Struct, frozen=True, kw_only=True):
     short_term_max_lufs: float | None
     threshold_lufs: float | None
     stable: bool
+    timeline: Timeline | None = None
 
 
 class ChannelPeak(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +101,9 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
     Peaks of the loudest channel.
 
     `true_peak_bs1770_dbtp` is the reading of the interpolating filter that BS.1770-5 annex 2
-    prints, for comparison with other meters; `true_peak_dbtp` is the closer one.
+    prints, for comparison with other meters; `true_peak_dbtp` is the closer one. `plr_lu` is the
+    true peak over the integrated loudness, `psr_min_lu` the sample peak of 3 s over their
+    short-term loudness where that is least.
     """
 
     true_peak_dbtp: float | None
@@ -90,6 +111,7 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
     sample_peak_dbfs: float | None
     per_channel: tuple[ChannelPeak, ...]
     plr_lu: float | None
+    psr_min_lu: float | None = None
     clipped_samples: int
 
 

@@ -234,7 +234,8 @@ class Worker:
                 async with asyncio.timeout(budget_s):
                     return await _in_thread(partial(self._step, audio, job.options, progress))
             except TimeoutError as error:
-                # The thread cannot be ended, only left behind; its next word of progress stops it.
+                # The thread cannot be ended; its next word of progress stops it, and a sandbox's
+                # child with it.
                 progress.stop()
                 raise StepTimeout(f"no result within {budget_s:.0f} s") from error
 

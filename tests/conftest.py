@@ -70,6 +70,11 @@ class NatsServer:
         return f"nats://127.0.0.1:{self._port}"
 
     @property
+    def pid(self) -> int:
+        """Its process, until the next restart."""
+        return self._running.pid
+
+    @property
     def log(self) -> str:
         """What it has printed since the first start."""
         return (self._folder / "log").read_text()

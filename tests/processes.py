@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,21 @@ def wait_for(holds: Callable[[], Any], *, within_s: float, what: str) -> Any:
     while not (found := holds()):
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
         time.sleep(0.02)
+    return found
+
+
+def family(pid: int) -> set[int]:
+    """Return a process and all its descendants, without those that are dead; Linux tells."""
+    parents: dict[int, int] = {}
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):  # no process, or one that has ended meanwhile
+            _, _, told = process.joinpath("stat").read_text().rpartition(")")
+            state, parent = told.split()[:2]
+            if process.name.isdigit() and state != "Z":
+                parents[int(process.name)] = int(parent)
+    found = {pid} & parents.keys()
+    while more := {each for each, parent in parents.items() if parent in found} - found:
+        found |= more
     return found
 
 

@@ -1,6 +1,7 @@
 """Signals made in code, planar float32, and the files that hold them."""
 
 import io
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,12 +67,13 @@ def tones(
     channels: int = 2,
 ) -> Samples:
     """Write a sine in phase on all channels: (seconds, peak in dBFS or None) one after another."""
-    levels = [
-        np.full(round(seconds * rate), 0.0 if dbfs is None else 10.0 ** (dbfs / 20.0))
-        for seconds, dbfs in parts
-    ]
-    envelope = np.concatenate(levels)
-    wave = envelope * np.sin(2.0 * np.pi * hz * np.arange(len(envelope)) / rate)
+    lengths = [round(seconds * rate) for seconds, _ in parts]
+    cycle = rate // math.gcd(rate, int(hz)) if hz == int(hz) else sum(lengths)
+    wave = np.resize(np.sin(2.0 * np.pi * hz * np.arange(cycle) / rate), sum(lengths))
+    at = 0
+    for length, (_, dbfs) in zip(lengths, parts, strict=True):
+        wave[at : at + length] *= 0.0 if dbfs is None else 10.0 ** (dbfs / 20.0)
+        at += length
     return np.tile(wave.astype(np.float32), (channels, 1))
 
 

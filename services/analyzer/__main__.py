@@ -1,4 +1,4 @@
-"""Run an analyzer: kernels compiled and warmed, then jobs until SIGTERM or SIGINT."""
+"""Run an analyzer: a sandbox with its kernels warm, then jobs until SIGTERM or SIGINT."""
 
 import sys
 from functools import partial
@@ -6,21 +6,31 @@ from functools import partial
 import uvloop
 
 from decibus import process, worker
+from decibus.confinement import Limits
+from decibus.sandbox import Sandbox
 from decibus.settings import from_environment
 from decibus.telemetry import configure_logs
 from decibus.topology import ANALYZE
-from services.analyzer.analyze import analyze, warm
 from services.analyzer.settings import Settings
 
 
-def prepare() -> worker.Step:
-    """Load the kernels before the first job waits for them."""
-    warm()
-    return analyze
+def prepare(settings: Settings) -> worker.Step:
+    """Have the kernels loaded before the first job waits for them."""
+    limits = Limits(
+        cpu_s=settings.sandbox_cpu_s,
+        wall_s=settings.sandbox_wall_s,
+        memory_bytes=settings.sandbox_memory_bytes,
+    )
+    # By name: PyAV and the kernels stay out of this process.
+    step, warm = "services.analyzer.analyze:analyze", "services.analyzer.warm:warm"
+    sandbox = Sandbox(step, warm=warm, limits=limits)
+    sandbox.start()
+    return sandbox.run
 
 
 if __name__ == "__main__":
-    settings = from_environment(Settings)
-    configure_logs("analyzer", settings.log_level)
-    work = partial(worker.run, settings=settings, queue=ANALYZE, prepare=prepare)
+    given = from_environment(Settings)
+    configure_logs("analyzer", given.log_level)
+    start_sandbox = partial(prepare, given)
+    work = partial(worker.run, settings=given, queue=ANALYZE, prepare=start_sandbox)
     sys.exit(uvloop.run(process.run(work)))

@@ -1,5 +1,7 @@
 """The measurement of one file: decode once, feed every meter, read them in the standards' order."""
 
+import io
+import wave
 from collections.abc import Callable
 from typing import BinaryIO, Final
 
@@ -17,15 +19,18 @@ from decibus.messages import (
     Silence,
     Spectrum,
     Stereo,
+    Timeline,
 )
 from services.analyzer import kernels
-from services.analyzer.dsp import gating
+from services.analyzer.dsp import gating, peak_to_short_term
 from services.analyzer.dsp.kweighting import KWeighting
 from services.analyzer.dsp.levels import Levels
 from services.analyzer.dsp.loudness_range import STABLE_S, loudness_range
+from services.analyzer.dsp.peak_to_short_term import StepPeaks
 from services.analyzer.dsp.scan import stretch_maxima
 from services.analyzer.dsp.spectrum import BANDS, TonalBalance
 from services.analyzer.dsp.stereo import StereoImage
+from services.analyzer.dsp.timeline import timeline
 from services.analyzer.dsp.true_peak import TruePeak, annex_2, decibels, kaiser_sinc, oversampling
 
 BLOCK_SAMPLES: Final = 1 << 22
@@ -52,18 +57,23 @@ def analyze(
             meters.feed(block)
             if expected_frames > 0:
                 progress(min(1.0, audio.decoded_frames / expected_frames))
-        return meters.read(audio)
+        return meters.read(audio, options)
 
 
 def warm() -> None:
-    """Have every kernel loaded and every meter run once, so that no upload has to wait for it."""
+    """
+    Measure noise, so that every kernel is compiled or loaded, and every module imported.
+
+    A confined child can do neither: it has what is here when it is forked.
+    """
     kernels.load()
-    noise = np.random.default_rng(0).uniform(-1.0, 1.0, (2, 24_000)).astype(np.float32)
-    meters = _Meters(48_000, ("FL", "FR"))
-    meters.feed(noise)
-    meters.loudness(duration_s=0.5)
-    meters.peak(integrated_lufs=None)
-    meters.balance()
+    noise = np.random.default_rng(0).integers(-(2**15), 2**15, 48_000, np.int16)
+    for channels in (1, _PAIR):
+        file = io.BytesIO()
+        with wave.open(file, "wb") as wav:
+            wav.setparams((channels, noise.itemsize, 48_000, 0, "NONE", ""))
+            wav.writeframes(noise.tobytes())
+        analyze(file, AnalyzeOptions(timeline=True), lambda _: None)
 
 
 class _Meters:
@@ -75,6 +85,8 @@ class _Meters:
         self._channel_names = channel_names
         self._kweighting = KWeighting(sample_rate, channels)
         self._energies: list[NDArray[np.float64]] = []
+        self._step_peak = StepPeaks(sample_rate)
+        self._step_peaks: list[NDArray[np.float32]] = []
         self._true_peak = TruePeak(kaiser_sinc(oversampling(sample_rate)), channels)
         self._true_peak_bs1770 = TruePeak(annex_2(), channels)
         self._spectrum = TonalBalance(sample_rate, channels)
@@ -91,14 +103,15 @@ class _Meters:
             self._levels.feed(piece, maxima)
             self._true_peak.feed(piece, maxima)
             self._true_peak_bs1770.feed(piece, maxima)
+            self._step_peaks.append(self._step_peak.feed(piece))
             if self._stereo is not None:
                 self._stereo.feed(piece)
             self._spectrum.feed(piece)
 
-    def read(self, audio: Audio) -> Measurement:
+    def read(self, audio: Audio, options: AnalyzeOptions) -> Measurement:
         """Read all meters, once; the true peaks' filters are run out here."""
         audio_format = audio.format()
-        loudness = self.loudness(audio_format.duration)
+        loudness = self.loudness(audio_format.duration, with_timeline=options.timeline)
         return Measurement(
             audio=audio_format,
             loudness=loudness,
@@ -114,11 +127,10 @@ class _Meters:
             scrubbed_samples=audio.scrubbed_samples,
         )
 
-    def loudness(self, duration_s: float) -> Loudness:
+    def loudness(self, duration_s: float, *, with_timeline: bool) -> Loudness:
         """BS.1770-5 annex 1: weigh, sum and gate; then Tech 3341's maxima and Tech 3342's range."""
         rate = self._sample_rate
-        energies = np.concatenate(self._energies, axis=1)
-        steps = gating.channel_weights(self._channel_names) @ energies
+        steps = self._weighted_energies()
         hop = gating.GATING_HOP_STEPS
         blocks = gating.window_powers(steps, rate, gating.MOMENTARY_STEPS, hop)
         integrated_lufs, threshold_lufs = gating.integrated(blocks)
@@ -131,7 +143,12 @@ class _Meters:
             short_term_max_lufs=gating.maximum(steps, rate, gating.SHORT_TERM_STEPS),
             threshold_lufs=threshold_lufs,
             stable=duration_s >= STABLE_S,
+            timeline=Timeline(**timeline(steps, rate)._asdict()) if with_timeline else None,
         )
+
+    def _weighted_energies(self) -> NDArray[np.float64]:
+        energies = np.concatenate(self._energies, axis=1)
+        return np.asarray(gating.channel_weights(self._channel_names) @ energies)
 
     def peak(self, integrated_lufs: float | None) -> Peak:
         """BS.1770-5 annex 2, by the closer interpolator and by the one it prints."""
@@ -151,6 +168,9 @@ class _Meters:
                 None
                 if true_peak_dbtp is None or integrated_lufs is None
                 else true_peak_dbtp - integrated_lufs
+            ),
+            psr_min_lu=peak_to_short_term.smallest(
+                np.concatenate(self._step_peaks), self._weighted_energies(), self._sample_rate
             ),
             clipped_samples=self._levels.clipped_samples,
         )

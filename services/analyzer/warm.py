@@ -9,9 +9,15 @@ second, as any user, from a file system that is read-only. Fails when the cache 
 
 import sys
 
-import services.analyzer.analyze  # noqa: F401 - all modules with kernels
 from decibus.telemetry import configure_logs
-from services.analyzer import kernels
+from services.analyzer import analyze, kernels
+
+
+def warm() -> None:
+    """Be ready for the first file: what a sandbox's nursery runs before it forks."""
+    configure_logs("analyzer")
+    analyze.warm()
+
 
 if __name__ == "__main__":
     configure_logs("analyzer")

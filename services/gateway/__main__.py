@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 from decibus import process
 from decibus.broker import connect
 from decibus.process import Process
+from decibus.references import References, load_references
 from decibus.settings import SettingsError, from_environment
 from decibus.telemetry import configure_logs
 from services.gateway.app import Gateway, create_app
@@ -61,7 +62,7 @@ class Server(uvicorn.Server):
         yield
 
 
-async def main(life: Process, settings: Settings, keyring: Keyring) -> int:
+async def main(life: Process, settings: Settings, keyring: Keyring, references: References) -> int:
     """Serve; returns the process's exit code."""
     async with connect(settings.nats_url, name="gateway") as broker:
         broker.when_closed(life.end)
@@ -71,14 +72,13 @@ async def main(life: Process, settings: Settings, keyring: Keyring) -> int:
         guards = Guards(broker, keyring, settings)
         intake, live = Intake(broker, settings), Live(broker)
         await live.start()
-        gateway = Gateway(
-            broker, intake, live, Uploads(broker), settings, guards, Idempotency(broker)
-        )
+        uploads, idempotency = Uploads(broker), Idempotency(broker)
+        gateway = Gateway(broker, intake, live, uploads, settings, guards, idempotency, references)
         server = Server(configure(create_app(gateway), settings))
         async with (
             keyring.watched(),
-            chores(broker, intake, live, settings),
-            NatsDoor(broker, intake, live, settings, guards).open(),
+            chores(broker, intake, live, settings, references),
+            NatsDoor(broker, intake, live, settings, guards, references).open(),
             Reaper(broker, settings).open(),
             asyncio.TaskGroup() as group,
         ):
@@ -98,7 +98,9 @@ if __name__ == "__main__":
     configure_logs("gateway", options.log_level)
     try:
         check(options)
+        references = load_references(options.profiles_dir)
     except SettingsError as error:
         sys.exit(f"configuration: {error}")
-    life = partial(main, settings=options, keyring=keys_from(options))
+    keyring = keys_from(options)
+    life = partial(main, settings=options, keyring=keyring, references=references)
     sys.exit(uvloop.run(process.run(life)))

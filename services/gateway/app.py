@@ -21,22 +21,23 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from decibus.broker import Broker
 from decibus.errors import BadRequest, DecibusError, NotFound, TooLarge, Unavailable
 from decibus.messages import ALL_TASKS, TaskName
+from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id, traceparent
 from decibus.topology import QUEUES
-from services.gateway import page, problem, streams
+from services.gateway import page, problem, streams, timeline
 from services.gateway.form import Form, Sink, read_form
 from services.gateway.guards import AtTheDoor, Guards
 from services.gateway.idempotency import Begun, Idempotency, Reader, fingerprint_of
 from services.gateway.intake import Intake, Received
 from services.gateway.library import report_of
 from services.gateway.live import Jobs, Live
-from services.gateway.openapi import ANY_KEY, REFUSALS, SECURITY, AnalyzeOperation
+from services.gateway.openapi import ANSWERS, ANY_KEY, SECURITY, describe_form
 from services.gateway.prefer import read_patience, read_prefer
 from services.gateway.problem import Problem
 from services.gateway.report import VERSION, Report, Reports, compose, refusal
 from services.gateway.settings import Settings
 from services.gateway.uploads import Upload, Uploads
-from services.gateway.wishes import read_wait, read_wishes
+from services.gateway.wishes import read_tasks, read_wait, read_wishes
 
 log = structlog.get_logger()
 
@@ -55,6 +56,7 @@ class Gateway:
     settings: Settings
     guards: Guards
     idempotency: Idempotency
+    references: References
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -68,8 +70,7 @@ class Readiness(msgspec.Struct, frozen=True):
     "/analyze",
     status_code=200,
     request_max_body_size=None,
-    operation_class=AnalyzeOperation,
-    responses=REFUSALS,
+    responses=ANSWERS,
     security=ANY_KEY,
 )
 async def analyze(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Response[bytes]:
@@ -95,7 +96,7 @@ async def analyze(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Res
     if len(uploads) == 1 and (fault := refusal(jobs)) is not None:
         await gateway.uploads.remove(uploads[0])  # nobody has its token
         return _problem(problem.of_fault(fault), problem.headers_of_fault(fault))
-    answer = await _answer(uploads, jobs, gateway.live, applied=applied)
+    answer = await _answer(uploads, jobs, gateway, applied=applied)
     answer.background = BackgroundTask(_delivered, gateway, uploads, jobs)
     return answer
 
@@ -124,7 +125,7 @@ async def _once(request: AnyRequest, gateway: Gateway, key: str) -> tuple[Form, 
 def _asked_tasks(request: AnyRequest) -> tuple[TaskName, ...]:
     """Return the tasks that the URL names, so that only their queues need to have room."""
     asked = request.query_params.get("tasks")
-    return read_wishes({"tasks": asked}).tasks if asked else ()
+    return read_tasks(asked) if asked else ()
 
 
 async def _receive(request: AnyRequest, gateway: Gateway, into: Sink) -> Form:
@@ -145,7 +146,7 @@ async def _submit(form: Form, gateway: Gateway) -> list[Upload]:
     uploads: list[Upload] = []
     waiting = form.files[::-1]
     try:
-        wishes = read_wishes(form.fields)
+        wishes = read_wishes(form.fields, gateway.references)
         settings = gateway.settings
         read_wait(form.fields.get("wait"), default_s=0.0, max_s=settings.max_wait_s)
         if not form.files:
@@ -175,7 +176,12 @@ async def result(
     gateway: NamedDependency[Gateway],
     wait: FromQuery[str | None] = None,
 ) -> Response[bytes]:
-    """Return the report as it stands, or once it is settled within `wait` seconds."""
+    """
+    Return the report as it stands, or once it is settled within `wait` seconds.
+
+    With `.csv` after the token, return its loudness timeline as a table instead.
+    """
+    token, _, form = token.partition(".")
     wait_s = read_wait(wait, default_s=0.0, max_s=gateway.settings.max_wait_s)
     upload = await gateway.uploads.find(token, now=datetime.now(UTC))
     jobs = await gateway.live.settled(upload.keys.values(), within_s=wait_s)
@@ -186,13 +192,24 @@ async def result(
     kept = await gateway.uploads.volume(upload.row) if upload.expires_at is None else None
     shelved = report_of(kept, token) if kept else None
     place = await gateway.live.lines.place(jobs)
-    body = msgspec.json.encode(shelved or compose(upload, jobs, place))
+    report = shelved or compose(upload, jobs, gateway.references, place)
+    body, media_type = _written(report, form)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers)
     after = BackgroundTask(_delivered, gateway, [upload], jobs)
-    return Response(body, media_type=_JSON, headers=headers, background=after)
+    return Response(body, media_type=media_type, headers=headers, background=after)
+
+
+def _written(report: Report, form: str) -> tuple[bytes, str]:
+    match form:
+        case "":
+            return msgspec.json.encode(report), _JSON
+        case "csv":
+            return timeline.as_csv(report), timeline.MEDIA_TYPE
+        case _:
+            raise NotFound(f"a report is JSON, or .csv for its timeline; there is no .{form[:16]}")
 
 
 @delete("/result/{token:str}")
@@ -219,12 +236,13 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Response[Readiness]:
 
 def create_app(gateway: Gateway) -> Litestar:
     """Assemble the app around what `__main__` has connected."""
-    return Litestar(
+    app = Litestar(
         [analyze, result, forget, healthz, readyz, *streams.ROUTES, *page.ROUTES],
         dependencies={
             "gateway": Provide(lambda: gateway, sync_to_thread=False),
             "live": Provide(lambda: gateway.live, sync_to_thread=False),
             "uploads": Provide(lambda: gateway.uploads, sync_to_thread=False),
+            "references": Provide(lambda: gateway.references, sync_to_thread=False),
         },
         exception_handlers={
             DecibusError: refuse,
@@ -245,6 +263,8 @@ def create_app(gateway: Gateway) -> Litestar:
             use_handler_docstrings=True,
         ),
     )
+    describe_form(app.openapi_schema, gateway.references)
+    return app
 
 
 def refuse(_: AnyRequest, error: DecibusError) -> Response[bytes]:
@@ -268,11 +288,11 @@ def refuse_bug(_: AnyRequest, error: Exception) -> Response[bytes]:
 
 
 async def _answer(
-    uploads: list[Upload], jobs: Jobs, live: Live, *, applied: str | None
+    uploads: list[Upload], jobs: Jobs, gateway: Gateway, *, applied: str | None
 ) -> Response[bytes]:
     own = [{key: jobs[key] for key in upload.keys.values()} for upload in uploads]
     reports = [
-        compose(upload, jobs, await live.lines.place(jobs))
+        compose(upload, jobs, gateway.references, await gateway.live.lines.place(jobs))
         for upload, jobs in zip(uploads, own, strict=True)
     ]
     is_over = all(job is None or job.is_settled for job in jobs.values())

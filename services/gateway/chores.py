@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from decibus.broker import Broker
+from decibus.references import References
 from decibus.topology import SHELVE, WEBHOOKS
 from services.gateway.callback import Caller
 from services.gateway.callbacks import Callbacks, rules_of
@@ -30,16 +31,18 @@ def check(settings: Settings) -> None:
 
 @asynccontextmanager
 async def chores(
-    broker: Broker, intake: Intake, live: Live, settings: Settings
+    broker: Broker, intake: Intake, live: Live, settings: Settings, references: References
 ) -> AsyncIterator[None]:
     """Do them while the block runs."""
     uploads = Uploads(broker)
     grace = timedelta(seconds=settings.grace_s)
-    librarian = Librarian(uploads, intake, live, ttl=timedelta(seconds=settings.report_ttl_s))
+    ttl = timedelta(seconds=settings.report_ttl_s)
+    librarian = Librarian(uploads, intake, live, references, ttl=ttl)
     postman = Postman(
         Callbacks(broker, settings),
         intake,
         live,
+        references,
         Caller(rules_of(settings)),
         Terms(
             keys=read_secrets(settings.webhook_secret),

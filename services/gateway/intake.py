@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import msgspec
 import structlog
@@ -35,6 +36,9 @@ from services.gateway.uploads import Retention, Upload, Uploads, row_of
 
 log = structlog.get_logger()
 
+_TIDYING_S: Final = 5.0
+"""How long a refused sender waits until what it left is gone; the rest is the reaper's."""
+
 
 class Received(msgspec.Struct, frozen=True):
     """A file whose bytes are in the object store. `seconds`: how long they took to arrive."""
@@ -51,6 +55,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     genre: str | None = None
     target: str | None = None
     language: str | None = None
+    timeline: bool = False
     retention: Retention = Retention.TTL
     callback_url: str | None = None
 
@@ -95,8 +100,9 @@ class Intake:
 
     async def discard(self, received: Received) -> None:
         """Remove a stored file that leads to no job."""
-        with suppress(Unavailable):  # then the store's own max_age does it
-            await self._blobs.delete(received.blob.name)
+        with suppress(Unavailable, TimeoutError):  # then the reaper does it
+            async with asyncio.timeout(_TIDYING_S):
+                await self._blobs.delete(received.blob.name)
 
     async def submit(
         self, received: Received, wishes: Wishes, headers: Mapping[str, str]
@@ -182,15 +188,19 @@ class Intake:
             await self._callbacks.add(upload)
 
     async def _undo(self, upload: Upload, received: Received, error: DecibusError) -> None:
-        with suppress(DecibusError):
-            await self._uploads.remove(upload)
-            await self._callbacks.cancel(upload.row)
-        await self._desk.undo(upload, received.blob.name, error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TIDYING_S):
+                with suppress(DecibusError):
+                    await self._uploads.remove(upload)
+                    await self._callbacks.cancel(upload.row)
+                await self._desk.undo(upload, received.blob.name, error)
 
 
 def _options(wishes: Wishes, settings: Settings) -> list[Options]:
     every: dict[TaskName, Options] = {
-        TaskName.ANALYZE: AnalyzeOptions(max_duration_s=settings.max_duration_s),
+        TaskName.ANALYZE: AnalyzeOptions(
+            max_duration_s=settings.max_duration_s, timeline=wishes.timeline
+        ),
         TaskName.TRANSCRIBE: TranscribeOptions(
             max_duration_s=settings.max_duration_s, language=wishes.language
         ),

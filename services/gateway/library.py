@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from decibus.broker import Conflict
+from decibus.references import References
 from services.gateway.intake import Intake
 from services.gateway.live import Live
 from services.gateway.report import Report, compose, refusal
@@ -20,10 +21,19 @@ _LOOK_AGAIN: Final = timedelta(seconds=2)
 class Librarian:
     """The errand that puts a final report into its row."""
 
-    def __init__(self, uploads: Uploads, intake: Intake, live: Live, *, ttl: timedelta) -> None:
+    def __init__(
+        self,
+        uploads: Uploads,
+        intake: Intake,
+        live: Live,
+        references: References,
+        *,
+        ttl: timedelta,
+    ) -> None:
         self._uploads = uploads
         self._intake = intake
         self._live = live
+        self._references = references
         self._ttl = ttl
 
     async def shelve(self, row: str) -> timedelta | None:
@@ -39,7 +49,8 @@ class Librarian:
             if refusal(jobs):
                 await self._let_expire(upload)
                 return None
-            await self._uploads.shelve(volume_of(upload, compose(upload, jobs)))
+            report = compose(upload, jobs, self._references)
+            await self._uploads.shelve(volume_of(upload, report))
         await self._intake.release(upload)
         return None
 

@@ -1,22 +1,23 @@
 """The OpenAPI description of what Litestar cannot infer: a body that is read as a stream."""
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import (
     Components,
+    OpenAPI,
     OpenAPIFormat,
     OpenAPIMediaType,
     OpenAPIType,
-    Operation,
     RequestBody,
     Schema,
     SecurityScheme,
 )
 
+from decibus.references import References
 from services.gateway import problem
 from services.gateway.problem import Problem
+from services.gateway.report import Report, Reports
 
 SECURITY: Final = Components(
     security_schemes={
@@ -32,6 +33,10 @@ ANY_KEY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"apiKey": []}, {}
 """One of the two, or none where no keys are configured."""
 
 
+def _report(description: str) -> ResponseSpec:
+    return ResponseSpec(Report | Reports, generate_examples=False, description=description)
+
+
 def _refusal(description: str) -> ResponseSpec:
     return ResponseSpec(
         Problem,
@@ -41,7 +46,9 @@ def _refusal(description: str) -> ResponseSpec:
     )
 
 
-REFUSALS: Final = {
+ANSWERS: Final = {
+    200: _report("The report, or one of each file"),
+    202: _report("The report as far as it is there: Location says where it will be complete"),
     401: _refusal("No API key was sent, or none that is known"),
     409: _refusal("A request with this Idempotency-Key is in flight"),
     413: _refusal("The upload is over the size limit"),
@@ -51,29 +58,48 @@ REFUSALS: Final = {
     503: _refusal("Too much work is waiting, or NATS is away: see Retry-After"),
     507: _refusal("The storage is full: see Retry-After"),
 }
-"""How `POST /analyze` says no."""
+"""What `POST /analyze` answers: a handler that returns bytes tells nothing of it."""
 
 
-def _analyze_body() -> RequestBody:
-    text = Schema(type=OpenAPIType.STRING)
+def describe_form(api: OpenAPI, references: References) -> None:
+    """Describe the form of `POST /analyze`, with the genres and targets that this gateway knows."""
+    operation = api.paths["/analyze"].post if api.paths else None
+    if operation is None:
+        raise RuntimeError("POST /analyze is not in the API's description")
+    operation.request_body = _form(references)
+
+
+def _form(references: References) -> RequestBody:
+    text = OpenAPIType.STRING
     form = Schema(
         type=OpenAPIType.OBJECT,
         required=["file"],
         properties={
-            "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY),
+            "file": Schema(type=text, format=OpenAPIFormat.BINARY),
             "tasks": Schema(
-                type=OpenAPIType.STRING,
+                type=text,
                 default="loudness,transcribe",
                 description="loudness, transcribe, or both, separated by a comma",
             ),
-            "genre": text,
-            "target": text,
-            "language": Schema(type=OpenAPIType.STRING, description="a code such as en"),
-            "retention": Schema(
-                type=OpenAPIType.STRING, enum=["ttl", "once", "library"], default="ttl"
+            "genre": Schema(
+                type=text,
+                enum=list(references.profiles),
+                description="whose tonal balance the bands are held against; none without it",
             ),
+            "target": Schema(
+                type=text,
+                enum=[target.name for target in references.targets],
+                description="where the file is to be delivered; all are told without it",
+            ),
+            "language": Schema(type=text, description="a code such as en"),
+            "timeline": Schema(
+                type=OpenAPIType.BOOLEAN,
+                default=False,
+                description="whether to give the loudness over time as well",
+            ),
+            "retention": Schema(type=text, enum=["ttl", "once", "library"], default="ttl"),
             "callback_url": Schema(
-                type=OpenAPIType.STRING,
+                type=text,
                 format=OpenAPIFormat.URL,
                 description="https: the final report is posted here, signed (Standard Webhooks)",
             ),
@@ -81,14 +107,3 @@ def _analyze_body() -> RequestBody:
         },
     )
     return RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(form)})
-
-
-@dataclass
-class AnalyzeOperation(Operation):
-    """`POST /analyze`, with its form."""
-
-    request_body: RequestBody | None = field(default_factory=_analyze_body)
-
-    def __post_init__(self) -> None:
-        """Keep the form: Litestar sees no typed body and would leave it out."""
-        self.request_body = _analyze_body()

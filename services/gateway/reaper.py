@@ -4,6 +4,7 @@ What nobody else would end: one gateway looks for it every few seconds.
     a task that JetStream gave up           ──▶ its job fails, dead letter, the task is deleted
     a job that waits, its task on no queue  ──▶ its task is published again; no audio: it fails
     audio that no job needs                 ──▶ deleted
+    chunks of an upload that died           ──▶ deleted
 
 Every act is a compare-and-set, a publish with a dedup id or a delete by name: two reapers at once,
 or one that stops half-way, do no harm. A turn is bounded; what is left over waits for the next.
@@ -39,6 +40,7 @@ _RECORDS_A_TURN: Final = 1000
 _OBJECTS_A_TURN: Final = 1000
 _ADVISORIES_A_TURN: Final = 100
 _PATIENCE_ACK_WAITS: Final = 2
+_CHUNKS_LOOKED_AT_PER_ORPHAN_AGE: Final = 10  # looking reads the meta of every object
 
 
 class Advisory(msgspec.Struct, frozen=True):
@@ -85,6 +87,7 @@ class Reaper:
         self._leadership = Leadership(broker, "reaper", lease=lease)
         self._round = Round(queues)
         self._objects_after = 0
+        self._chunks_seen_at = datetime.min.replace(tzinfo=UTC)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -161,6 +164,9 @@ class Reaper:
         finished, self._round = self._round, Round(self._queues)
         await self._queue_again(finished.overdue)
         await self._drop_unneeded(finished.in_use)
+        if now - self._chunks_seen_at > self._orphan_age / _CHUNKS_LOOKED_AT_PER_ORPHAN_AGE:
+            self._chunks_seen_at = now
+            await self._drop_unfinished(now)
 
     async def _queue_again(self, overdue: list[str]) -> None:
         if not overdue:
@@ -205,12 +211,7 @@ class Reaper:
             await self._dead.add(job, trace)
 
     async def _drop_unneeded(self, in_use: set[str]) -> None:
-        """
-        Delete uploads that no record names, and only those that came in by one of our doors.
-
-        Chunks without a meta, left by a gateway that was killed in mid-upload, look like those of
-        an upload that goes on: the store's max_age ends them.
-        """
+        """Delete uploads that no record names, and only those that came in by one of our doors."""
         after, self._objects_after = self._objects_after, 0
         now = datetime.now(UTC)
         seen = 0
@@ -226,6 +227,13 @@ class Reaper:
                 if seen == _OBJECTS_A_TURN:
                     self._objects_after = found.sequence
                     return
+
+    async def _drop_unfinished(self, now: datetime) -> None:
+        """Delete what a gateway had stored when it was killed: no more is coming."""
+        for upload in await self._blobs.unfinished():
+            if now - upload.last_chunk_at > self._orphan_age:
+                await self._blobs.drop(upload)
+                log.warning("orphan_chunks_deleted")
 
 
 def given_up(job: Job | None, deliveries: int) -> Fault:

@@ -15,11 +15,13 @@ from decibus.messages import (
     Peak,
     Segment,
     Silence,
-    Spectrum,
     Stereo,
     TaskName,
     Transcript,
 )
+from decibus.references import References
+from decibus.targets import Delivery
+from decibus.verdict import Appraisal, Balance, Finding, appraise
 from services.gateway.live import Jobs
 from services.gateway.uploads import Upload
 from services.gateway.waiting import Place
@@ -72,7 +74,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     `latency` is the time from the end of the upload to the last result in seconds, `audio_length`
     the duration of the decoded audio in seconds. What a task has not delivered is null, and so is
-    `queue` when no task of it waits in a queue.
+    `queue` when no task of it waits in a queue. `targets` is the one that was asked for, or all.
     """
 
     token: str
@@ -92,10 +94,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     audio: AudioFormat | None = None
     loudness: Loudness | None = None
     peak: Peak | None = None
-    spectrum: Spectrum | None = None
+    spectrum: Balance | None = None
     stereo: Stereo | None = None
     dc_offset: tuple[float, ...] | None = None
     silence: Silence | None = None
+    targets: tuple[Delivery, ...] | None = None
+    verdict: tuple[Finding, ...] | None = None
     transcript: ReportTranscript | None = None
     timings: Timings
     provenance: Provenance
@@ -108,11 +112,14 @@ class Reports(msgspec.Struct, frozen=True):
     reports: tuple[Report, ...]
 
 
-def compose(upload: Upload, jobs: Jobs, place: Place | None = None) -> Report:
+def compose(
+    upload: Upload, jobs: Jobs, references: References, place: Place | None = None
+) -> Report:
     """Put a report together from the jobs as they stand, and where they wait if they do."""
     by_task = {task: jobs.get(key) for task, key in upload.keys.items()}
     measurement = _result(by_task.get(TaskName.ANALYZE), Measurement)
     transcript = _result(by_task.get(TaskName.TRANSCRIBE), Transcript)
+    appraisal = _appraise(upload, measurement, references) if measurement else None
     found = measurement or transcript
     timings = _timings(upload, by_task)
     return Report(
@@ -133,10 +140,12 @@ def compose(upload: Upload, jobs: Jobs, place: Place | None = None) -> Report:
         audio=found.audio if found else None,
         loudness=measurement.loudness if measurement else None,
         peak=measurement.peak if measurement else None,
-        spectrum=measurement.spectrum if measurement else None,
+        spectrum=appraisal.spectrum if appraisal else None,
         stereo=measurement.stereo if measurement else None,
         dc_offset=measurement.dc_offset if measurement else None,
         silence=measurement.silence if measurement else None,
+        targets=appraisal.targets if appraisal else None,
+        verdict=appraisal.verdict if appraisal else None,
         transcript=_words(transcript) if transcript else None,
         timings=timings,
         provenance=Provenance(
@@ -181,6 +190,11 @@ def _progress(by_task: dict[TaskName, Job | None]) -> float:
 
 def _result(job: Job | None, kind: type[R]) -> R | None:
     return job.result if job is not None and isinstance(job.result, kind) else None
+
+
+def _appraise(upload: Upload, measurement: Measurement, references: References) -> Appraisal:
+    profile, target = references.asked(upload.genre, upload.target)
+    return appraise(measurement, targets=references.targets, profile=profile, target=target)
 
 
 def _words(transcript: Transcript) -> ReportTranscript:

@@ -10,6 +10,7 @@ import structlog
 
 from decibus.broker import Broker, Call
 from decibus.errors import BadAudio, BadRequest, DecibusError, Unavailable
+from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id, traceparent
 from decibus.topology import GATEWAYS, PROCESS
 from services.gateway import problem
@@ -34,6 +35,7 @@ _HEADERS: Final = (
     "genre",
     "target",
     "language",
+    "timeline",
     "wait",
     "retention",
     "callback_url",  # Callback-Url will do as well
@@ -51,14 +53,21 @@ class ObjectReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class NatsDoor:
     """Answers requests side by side; nats-py would call a handler for one after the other."""
 
-    def __init__(
-        self, broker: Broker, intake: Intake, live: Live, settings: Settings, guards: Guards
+    def __init__(  # noqa: PLR0913, PLR0917 - the wiring, in one place
+        self,
+        broker: Broker,
+        intake: Intake,
+        live: Live,
+        settings: Settings,
+        guards: Guards,
+        references: References,
     ) -> None:
         self._broker = broker
         self._guards = guards
         self._intake = intake
         self._live = live
         self._settings = settings
+        self._references = references
         self._uploads = Uploads(broker)
         self._bytes_in_hand = 0
         self._in_hand: set[asyncio.Task[None]] = set()
@@ -106,7 +115,8 @@ class NatsDoor:
                     await _refuse(call, problem.of_fault(fault))
                 else:
                     place = await self._live.lines.place(jobs)
-                    await call.reply(msgspec.json.encode(compose(upload, jobs, place)))
+                    report = compose(upload, jobs, self._references, place)
+                    await call.reply(msgspec.json.encode(report))
                 await self._intake.delivered(upload, jobs)
             except DecibusError as error:
                 await self._try_to_refuse(call, problem.of_error(error))
@@ -117,7 +127,7 @@ class NatsDoor:
     async def _process(self, call: Call, trace: str) -> tuple[Upload, Jobs]:
         await self._guards.admit(_lower(call.headers), address=None)
         fields = _fields(call.headers)
-        wishes = read_wishes(fields)
+        wishes = read_wishes(fields, self._references)
         most = self._settings.max_wait_s
         wait_s = read_wait(fields.get("wait"), default_s=most, max_s=most)
         await self._guards.backlog.refuse_when_full(wishes.tasks)

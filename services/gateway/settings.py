@@ -30,6 +30,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     the waits between attempts in seconds, a day in all at most. `callback_ports` are the
     ports that may be called, separated by commas. `callback_allow_http` and
     `callback_allow_loopback` are for tests.
+
+    `profiles_dir` has genre profiles beside the built-in ones, a JSON file each: the same on every
+    gateway.
     """
 
     http_host: str = "127.0.0.1"
@@ -59,4 +62,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     callback_ports: str = "443"
     callback_allow_http: bool = False
     callback_allow_loopback: bool = False
+    profiles_dir: str = ""
     log_level: LogLevel = "info"

@@ -21,6 +21,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from decibus.errors import DecibusError, NotFound
+from decibus.references import References
 from services.gateway.live import Live, Watch
 from services.gateway.updates import Teller, Update
 from services.gateway.uploads import Upload, Uploads
@@ -47,6 +48,7 @@ async def by_websocket(
     token: FromPath[str],
     live: NamedDependency[Live],
     uploads: NamedDependency[Uploads],
+    references: NamedDependency[References],
 ) -> None:
     """Tell a report's state and every change of it, then close with 1000."""
     # Accepted first, whatever comes: a browser shows its script no status of a refused handshake.
@@ -60,15 +62,17 @@ async def by_websocket(
         except DecibusError as error:
             await socket.close(_TRY_AGAIN, str(error)[:_MAX_REASON])
         else:
-            await _tell(socket, live, upload)
+            await _tell(socket, live, upload, references)
 
 
-async def _tell(socket: WebSocket[Any, Any, Any], live: Live, upload: Upload) -> None:
+async def _tell(
+    socket: WebSocket[Any, Any, Any], live: Live, upload: Upload, references: References
+) -> None:
     with live.streaming(upload.keys.values()) as watch:
         # Not a TaskGroup: that would hand the socket's own error on inside an ExceptionGroup.
         listening = asyncio.create_task(_end_with_client(socket, watch))  # noqa: TID251
         try:
-            async for update in follow(live, watch, upload):
+            async for update in follow(live, watch, upload, references):
                 if update is not None:
                     async with asyncio.timeout(_SEND_S):
                         await socket.send_data(msgspec.json.encode(update), mode="text")
@@ -94,6 +98,7 @@ async def by_events(
     token: FromPath[str],
     live: NamedDependency[Live],
     uploads: NamedDependency[Uploads],
+    references: NamedDependency[References],
 ) -> Response[Any]:
     """
     Tell a report's state and every change of it, as Server-Sent Events.
@@ -105,7 +110,7 @@ async def by_events(
     had = request.headers.get("last-event-id")
     if had is not None and had == await _final_id(live, upload):
         return Response(None, status_code=204)
-    return Stream(_events(live, upload), media_type=_SSE, headers=_SSE_HEADERS)
+    return Stream(_events(live, upload, references), media_type=_SSE, headers=_SSE_HEADERS)
 
 
 async def _final_id(live: Live, upload: Upload) -> str | None:
@@ -115,9 +120,9 @@ async def _final_id(live: Live, upload: Upload) -> str | None:
         return str(watch.revision) if watch.is_settled else None
 
 
-async def _events(live: Live, upload: Upload) -> AsyncIterator[bytes]:
+async def _events(live: Live, upload: Upload, references: References) -> AsyncIterator[bytes]:
     with live.streaming(upload.keys.values()) as watch:
-        async for update in follow(live, watch, upload):
+        async for update in follow(live, watch, upload, references):
             if update is None:
                 yield b": still here\n\n"
                 continue
@@ -128,10 +133,12 @@ async def _events(live: Live, upload: Upload) -> AsyncIterator[bytes]:
                 return
 
 
-async def follow(live: Live, watch: Watch, upload: Upload) -> AsyncIterator[Update | None]:
+async def follow(
+    live: Live, watch: Watch, upload: Upload, references: References
+) -> AsyncIterator[Update | None]:
     """Yield what is new; None when nothing was for a while. Ends with the watch or the report."""
     loop = asyncio.get_running_loop()
-    teller = Teller(upload)
+    teller = Teller(upload, references)
     spoke_at = loop.time()
     wait_s = _FIRST_S
     while not (watch.is_over or _is_expired(upload)):

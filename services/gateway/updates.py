@@ -4,6 +4,7 @@ import msgspec
 
 from decibus.jobs import Fence, Job, State
 from decibus.messages import Segment, TaskName
+from decibus.references import References
 from services.gateway.live import Jobs
 from services.gateway.report import Report, compose
 from services.gateway.uploads import Upload
@@ -36,8 +37,9 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="s
 class Teller:
     """Tells one client what it does not know yet."""
 
-    def __init__(self, upload: Upload) -> None:
+    def __init__(self, upload: Upload, references: References) -> None:
         self._upload = upload
+        self._references = references
         self._told: tuple[int, int, int | None] | None = None
         self._heard: tuple[Fence | None, int] = (None, -1)
 
@@ -49,7 +51,7 @@ class Teller:
         if now == self._told:
             return None
         is_first, self._told = self._told is None, now
-        report = compose(self._upload, jobs, place)
+        report = compose(self._upload, jobs, self._references, place)
         update = Update(
             revision=revision,
             status=report.status,

@@ -21,6 +21,7 @@ import structlog
 from msgspec.structs import replace
 
 from decibus.errors import Unavailable
+from decibus.references import References
 from decibus.settings import SettingsError
 from services.gateway.callback import Blocked, Caller
 from services.gateway.callbacks import Callback, Callbacks
@@ -94,12 +95,19 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 class Postman:
     """The errand that posts a report."""
 
-    def __init__(
-        self, callbacks: Callbacks, intake: Intake, live: Live, caller: Caller, terms: Terms
+    def __init__(  # noqa: PLR0913, PLR0917 - the wiring, in one place
+        self,
+        callbacks: Callbacks,
+        intake: Intake,
+        live: Live,
+        references: References,
+        caller: Caller,
+        terms: Terms,
     ) -> None:
         self._callbacks = callbacks
         self._intake = intake
         self._live = live
+        self._references = references
         self._caller = caller
         self._terms = terms
 
@@ -126,7 +134,8 @@ class Postman:
         jobs = await self._live.settled(upload.keys.values(), within_s=_LOOK_S)
         if any(job is not None and not job.is_settled for job in jobs.values()):
             return None
-        return replace(callback, report=msgspec.Raw(msgspec.json.encode(compose(upload, jobs))))
+        report = compose(upload, jobs, self._references)
+        return replace(callback, report=msgspec.Raw(msgspec.json.encode(report)))
 
     async def _attempt(self, callback: Callback, revision: int) -> timedelta | None:
         with structlog.contextvars.bound_contextvars(webhook=callback.id):

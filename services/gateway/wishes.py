@@ -5,25 +5,27 @@ from collections.abc import Mapping
 
 from decibus.errors import BadRequest
 from decibus.messages import ALL_TASKS, TaskName
+from decibus.references import References
 from services.gateway.intake import Wishes
 from services.gateway.uploads import Retention
 
 _TASKS = {"loudness": TaskName.ANALYZE, **{str(task): task for task in TaskName}}
-_NAMES = ("tasks", "genre", "target", "language", "retention", "wait", "callback_url")
-_MAX_LABEL = 64
+_NAMES = ("tasks", "genre", "target", "language", "timeline", "retention", "wait", "callback_url")
 
 
-def read_wishes(fields: Mapping[str, str]) -> Wishes:
-    """Read the options of an upload; `loudness` and `analyze` name the same task."""
+def read_wishes(fields: Mapping[str, str], references: References) -> Wishes:
+    """Read the options of an upload; a genre and a target are then called as the references do."""
     unknown = sorted(set(fields) - set(_NAMES))
     if unknown:
         known = ", ".join(_NAMES)
         raise BadRequest(f"unknown option {unknown[0]!r}; there are {known}")
+    genre, target = fields.get("genre"), fields.get("target")
     return Wishes(
-        tasks=_tasks(fields.get("tasks")),
-        genre=_label(fields, "genre"),
-        target=_label(fields, "target"),
+        tasks=read_tasks(fields.get("tasks")),
+        genre=references.genre(genre).name if genre else None,
+        target=references.target(target).name if target else None,
         language=_language(fields.get("language")),
+        timeline=_flag(fields, "timeline"),
         retention=_retention(fields.get("retention")),
         callback_url=fields.get("callback_url") or None,
     )
@@ -42,7 +44,8 @@ def read_wait(text: str | None, *, default_s: float, max_s: float) -> float:
     return wait_s
 
 
-def _tasks(text: str | None) -> tuple[TaskName, ...]:
+def read_tasks(text: str | None) -> tuple[TaskName, ...]:
+    """Read which tasks to do, all by default; `loudness` and `analyze` name the same one."""
     if not text:
         return ALL_TASKS
     names = [name.strip() for name in text.split(",")]
@@ -52,11 +55,11 @@ def _tasks(text: str | None) -> tuple[TaskName, ...]:
     return tuple(dict.fromkeys(_TASKS[name] for name in names))
 
 
-def _label(fields: Mapping[str, str], name: str) -> str | None:
-    label = fields.get(name) or None
-    if label is not None and (len(label) > _MAX_LABEL or not label.isprintable()):
-        raise BadRequest(f"{name}: at most {_MAX_LABEL} printable characters")
-    return label
+def _flag(fields: Mapping[str, str], name: str) -> bool:
+    text = fields.get(name) or "false"
+    if text.lower() not in {"true", "false"}:
+        raise BadRequest(f"{name}: true or false, not {text[:32]!r}")
+    return text.lower() == "true"
 
 
 def _retention(text: str | None) -> Retention:

@@ -26,6 +26,7 @@ class Meter:
         energies = [kweighting.feed(block) for block in cut(samples, sizes)]
         self.steps = gating.channel_weights(names) @ np.concatenate(energies, axis=1)
         self.rate = rate
+        self.samples = samples
 
     @property
     def integrated(self) -> float:
@@ -39,6 +40,22 @@ class Meter:
     @property
     def short_term(self) -> float:
         return number(gating.maximum(self.steps, self.rate, gating.SHORT_TERM_STEPS))
+
+    @property
+    def momentary_least(self) -> float:
+        return self._least(gating.MOMENTARY_STEPS)
+
+    @property
+    def short_term_least(self) -> float:
+        return self._least(gating.SHORT_TERM_STEPS)
+
+    def _least(self, steps: int) -> float:
+        powers = gating.window_powers(self.steps, self.rate, steps, hop=1)
+        return number(gating.lufs(float(powers.min())))
+
+    @property
+    def true_peak(self) -> float:
+        return true_peak_dbtp(self.samples, self.rate)
 
     @property
     def range_lu(self) -> float:

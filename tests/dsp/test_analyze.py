@@ -11,11 +11,14 @@ from decibus.errors import TooLong
 from decibus.messages import AnalyzeOptions, Measurement
 from services.analyzer import analyze as analyzer
 from services.analyzer.analyze import analyze, warm
-from tests.signals import Samples, as_file, music, sine
+from tests.signals import Samples, as_file, music, sine, tones
 
 
-def measured(samples: Samples, rate: int = 48_000, kind: str = "wav32f") -> Measurement:
-    return analyze(as_file(samples, rate, kind), AnalyzeOptions(), lambda _: None)
+def measured(
+    samples: Samples, rate: int = 48_000, kind: str = "wav32f", *, timeline: bool = False
+) -> Measurement:
+    options = AnalyzeOptions(timeline=timeline)
+    return analyze(as_file(samples, rate, kind), options, lambda _: None)
 
 
 @pytest.mark.parametrize("kind", ["wav16", "wav24", "wav32f", "flac", "alac"])
@@ -66,6 +69,24 @@ def test_the_shortest_files_have_peaks(samples: int) -> None:
     assert found.peak.true_peak_dbtp > -6.03
 
 
+def test_a_timeline_is_measured_on_request() -> None:
+    samples = tones([(1.0, None), (4.0, -23.0)])
+
+    timeline = measured(samples, timeline=True).loudness.timeline
+
+    assert timeline is not None
+    assert timeline.momentary[:10] == (None,) * 10
+    assert timeline.momentary[13:] == (-22.99,) * 37
+    assert timeline.short_term[39:] == (-22.99,) * 11
+    assert measured(samples).loudness.timeline is None
+
+
+def test_peaks_stand_out_of_the_short_term_loudness() -> None:
+    assert measured(sine(4.0, -23.0)).peak.psr_min_lu == pytest.approx(0.0, abs=0.02)
+    assert measured(sine(2.9, -23.0)).peak.psr_min_lu is None
+    assert measured(np.zeros((2, 4 * 48_000), np.float32)).peak.psr_min_lu is None
+
+
 def test_one_channel_has_no_stereo() -> None:
     assert measured(sine(1.0, -20.0, channels=1)).stereo is None
     assert measured(sine(1.0, -20.0, channels=3)).stereo is None
@@ -91,12 +112,12 @@ def test_eight_channels_are_named_and_weighed() -> None:
 
 def test_the_size_of_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = music(12.0, 44_100)
-    whole = _numbers(measured(samples, 44_100))
+    whole = _numbers(measured(samples, 44_100, timeline=True))
 
     monkeypatch.setattr(analyzer, "BLOCK_SAMPLES", 9_998)
     monkeypatch.setattr(analyzer, "SLICE_SAMPLES", 1_402)
 
-    assert _numbers(measured(samples, 44_100)) == pytest.approx(whole, abs=1e-9)
+    assert _numbers(measured(samples, 44_100, timeline=True)) == pytest.approx(whole, abs=1e-9)
 
 
 def test_garbage_in_a_float_file_is_counted_and_does_not_spread() -> None:

@@ -7,18 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.analyzer.dsp.kweighting import KWeighting, coefficients, step_edges
+from tests.dsp import reference
 from tests.dsp.metering import cut
+from tests.dsp.reference import TABLE_1, TABLE_2
 from tests.signals import music
-
-# BS.1770-5 annex 1, tables 1 and 2: b0, b1, b2, a1, a2.
-TABLE_1 = (
-    1.53512485958697,
-    -2.69169618940638,
-    1.19839281085285,
-    -1.69065929318241,
-    0.73248077421585,
-)
-TABLE_2 = (1.0, -2.0, 1.0, -1.99004745483398, 0.99007225036621)
 
 MUSIC = music(9.0, 44_100)
 WHOLE = KWeighting(44_100, 2).feed(MUSIC)
@@ -26,6 +18,13 @@ WHOLE = KWeighting(44_100, 2).feed(MUSIC)
 
 def test_at_48_khz_the_coefficients_are_those_of_the_standard() -> None:
     assert coefficients(48_000) == pytest.approx(np.array([TABLE_1, TABLE_2]), abs=1e-12)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 48_000, 192_000, 384_000])
+def test_at_any_rate_they_are_the_tables_with_the_bilinear_transform_undone(rate: int) -> None:
+    expected = np.delete(reference.k_weighting(rate), 3, axis=1)
+
+    assert coefficients(rate) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("rate", [32_000, 44_100, 96_000, 192_000])

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import httpx
 import msgspec
@@ -22,7 +22,8 @@ import pytest
 
 from decibus import errors, jobs
 from decibus.errors import BadRequest, DecibusError, Refused, Unavailable
-from decibus.messages import AnalyzeOptions, Fault
+from decibus.messages import AnalyzeOptions, Fault, Measurement
+from decibus.references import load_references
 from decibus.settings import WorkerSettings
 from decibus.topology import BUCKETS, LOGS, QUEUES, STORES
 from laptop.__main__ import Settings as LaptopSettings
@@ -42,9 +43,12 @@ from tests.signals import encode, music, sine
 
 README: Final = (ROOT / "README.md").read_text()
 ARCHITECTURE: Final = (ROOT / "docs" / "architecture.md").read_text()
+MEASUREMENTS: Final = (ROOT / "docs" / "measurements.md").read_text()
 OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text()
 LIVE: Final = (ROOT / "docs" / "live.md").read_text()
 WEBHOOKS: Final = (ROOT / "docs" / "webhooks.md").read_text()
+VERDICT: Final = (ROOT / "decibus" / "verdict.py").read_text()
+RULES: Final = re.compile(r'(?:_ok|_note|_warn|say)\(\s*"\w+"')
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
@@ -255,13 +259,67 @@ def test_every_setting_is_told_with_its_default_and_who_reads_it() -> None:
     assert {variable: names for variable, (names, _) in told.items()} == readers
 
 
+def test_every_number_of_a_measurement_is_told_with_a_test_that_is_there() -> None:
+    table = rows(MEASUREMENTS)
+    told = {name for row in table for name in re.findall(r"`([\w.]+)`", " ".join(row[:2]))}
+    tests = {name for row in table for name in re.findall(r"`(\w+/test_\w+\.py)`", row[-1])}
+
+    assert [path for path in paths(Measurement) if told.isdisjoint(named(path))] == []
+    assert [name for name in tests if not (ROOT / "tests" / name).exists()] == []
+    assert all(re.search(r"`\w+/test_\w+\.py`", row[-1]) for row in table)
+
+
+def paths(kind: Any) -> list[str]:
+    """Return the fields of a Struct and of those in it, as they stand in the report."""
+    found = []
+    for field in msgspec.structs.fields(kind):
+        inner = [each for each in (field.type, *get_args(field.type)) if is_struct(each)]
+        found += [f"{field.name}.{path}" for each in inner for path in paths(each)]
+        found += [] if inner else [field.name]
+    return found
+
+
+def is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def named(path: str) -> set[str]:
+    """Return how a field may be named: by itself, or with, or by, what it is part of."""
+    parts = path.split(".")
+    return {parts[-1], *(".".join(parts[: n + 1]) for n in range(len(parts)))} - {
+        "loudness",
+        "peak",
+    }
+
+
 def test_every_option_is_told() -> None:
     told = {row[0].strip("`") for row in rows(section(README, "### Options"))}
 
     with pytest.raises(BadRequest) as refused:
-        read_wishes({"?": ""})
+        read_wishes({"?": ""}, load_references())
 
     assert told == set(str(refused.value).partition("there are ")[2].split(", "))
+
+
+def test_every_genre_and_target_is_told() -> None:
+    meanings = {row[0].strip("`"): row[3] for row in rows(section(README, "### Options"))}
+    references = load_references()
+
+    genres = re.findall(r"`([^`]+)`", meanings["genre"])
+    targets = re.findall(r"`([^`]+)`", meanings["target"])
+
+    assert genres == list(references.profiles)
+    assert targets == [target.name for target in references.targets]
+
+
+def test_every_rule_of_a_verdict_is_told() -> None:
+    page = (ROOT / "docs" / "measurements.md").read_text()
+    (row,) = (row for row in rows(page) if row[0] == "`verdict[]`")
+    told = row[1].partition("`level`")[0]
+
+    said = re.findall(r'"(\w+)"[,)]?', "".join(RULES.findall(VERDICT)))
+
+    assert set(re.findall(r"`([\w.<>]+)`", told)) - {"rule"} == {*said, "balance.<band>"}
 
 
 def test_every_retention_is_told() -> None:

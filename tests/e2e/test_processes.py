@@ -1,6 +1,8 @@
 """Each service a process of its own: killed, restarted, told to stop, cut off."""
 
 import asyncio
+import os
+import signal
 import socket
 import subprocess
 import time
@@ -11,15 +13,21 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import numpy as np
 import pytest
 
 from decibus.broker import connect
 from tests.conftest import SERVERS, NatsServer
 from tests.e2e.conftest import report
-from tests.processes import Service, free_port, wait_for
+from tests.processes import Service, family, free_port, wait_for
 from tests.signals import encode, music
 
 LIMIT = 100_000_000
+UPLOAD = (
+    "POST /analyze HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
+    "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+)
 Start = Callable[..., Service]
 
 
@@ -82,19 +90,104 @@ def test_an_analyzer_killed_in_mid_job_and_restarted_still_answers_the_request(
     assert done["audio_length"] == pytest.approx(300.0)
 
 
+@pytest.mark.parametrize("nats_server", list(SERVERS)[-1:], indirect=True)
+def test_a_bomb_is_refused_and_leaves_nothing_behind_in_the_analyzer(
+    nats_server: NatsServer, gateway: Gateway, service: Start
+) -> None:
+    analyzer = service("analyzer", NATS_URL=nats_server.url).until_ready()
+    alone = family(analyzer.process.pid)
+    bomb = encode(np.zeros((1, 48_000 * 370), np.float32), 48_000, "flac")
+    assert len(bomb) < 100_000
+    good = encode(music(2.0), 48_000, "wav16")
+
+    first, second = (_loudness(gateway, data) for data in (bomb, good))
+
+    assert len(alone) == 2, "the worker and its nursery"
+    assert (first.status_code, report(first)["code"]) == (422, "too_long")
+    assert (second.status_code, report(second)["status"]) == (200, "done")
+    wait_for(lambda: family(analyzer.process.pid) == alone, within_s=5, what="no child is left")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("nats_server", list(SERVERS)[-1:], indirect=True)
+def test_a_file_over_which_its_child_dies_is_refused_at_once(
+    nats_server: NatsServer, gateway: Gateway, service: Start, long_take: bytes
+) -> None:
+    analyzer = service("analyzer", NATS_URL=nats_server.url, SANDBOX_WALL_S="0.1").until_ready()
+
+    refused = _loudness(gateway, long_take)
+
+    assert (refused.status_code, report(refused)["code"]) == (422, "bad_audio")
+    assert report(refused)["detail"] == "it takes more than 0.1 s to decode"
+    assert analyzer.printed.count('"sandbox_killed"') == 1, "not tried again"
+    assert "attempt_failed" not in analyzer.printed
+
+
+@pytest.mark.parametrize("nats_server", list(SERVERS)[-1:], indirect=True)
+def test_a_job_that_is_deleted_ends_its_child(
+    nats_server: NatsServer, gateway: Gateway, service: Start, long_take: bytes
+) -> None:
+    analyzer = service("analyzer", NATS_URL=nats_server.url).until_ready()
+    alone = family(analyzer.process.pid)
+    files = {"file": ("take.flac", long_take)}
+    ask = {"tasks": "loudness", "wait": "0"}
+    token = report(httpx.post(f"{gateway.url}/analyze", files=files, data=ask, timeout=60))["token"]
+    wait_for(lambda: family(analyzer.process.pid) != alone, within_s=10, what="a child")
+    (child,) = family(analyzer.process.pid) - alone
+    os.kill(child, signal.SIGSTOP)  # a decoder that hangs
+
+    httpx.delete(f"{gateway.url}/result/{token}")
+
+    wait_for(
+        lambda: family(analyzer.process.pid) == alone, within_s=5, what="the next heartbeat ends it"
+    )
+
+
+def _loudness(gateway: Gateway, data: bytes) -> httpx.Response:
+    ask = {"tasks": "loudness", "wait": "60"}
+    return httpx.post(f"{gateway.url}/analyze", files={"file": data}, data=ask, timeout=70)
+
+
 def test_a_sender_that_hangs_up_leaves_nothing_in_the_store(
     nats_server: NatsServer, gateway: Gateway
 ) -> None:
-    head = (
-        "POST /analyze HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
-        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
-        '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-    )
     with gateway.connect() as sender:
-        sender.sendall(head.encode() + b"\0" * 3_000_000)
+        sender.sendall(UPLOAD.encode() + b"\0" * 3_000_000)
         wait_for(lambda: _stored(nats_server) > 0, within_s=5, what="the first chunks")
 
     wait_for(lambda: _stored(nats_server) == 0, within_s=5, what="nothing stored")
+
+
+def test_of_a_gateway_killed_in_mid_upload_nothing_is_left(
+    nats_server: NatsServer, gateway: Gateway, service: Start
+) -> None:
+    age = {"ORPHAN_AUDIO_S": "2", "REAPER_INTERVAL_S": "0.2", "REAPER_LEASE_S": "1"}
+    service("gateway", NATS_URL=nats_server.url, HTTP_PORT=str(free_port()), **age).until_ready()
+    with gateway.connect() as sender:
+        sender.sendall(UPLOAD.encode() + b"\0" * 3_000_000)
+        wait_for(lambda: _stored(nats_server) > 3, within_s=5, what="the first chunks")
+        gateway.service.kill()
+
+    assert _stored(nats_server) > 3
+    # The killed one may have been the reaper: its lease of 15 s has to end first.
+    wait_for(lambda: _stored(nats_server) == 0, within_s=25, what="nothing stored")
+
+
+def test_who_uploaded_to_a_killed_gateway_gets_the_report_from_another(
+    nats_server: NatsServer, gateway: Gateway, service: Start
+) -> None:
+    port = free_port()
+    service("gateway", NATS_URL=nats_server.url, HTTP_PORT=str(port)).until_ready()
+    ask = {"tasks": "loudness", "wait": "0"}
+    files = {"file": ("take.flac", encode(music(2.0), 48_000, "flac"))}
+    token = report(httpx.post(f"{gateway.url}/analyze", files=files, data=ask))["token"]
+
+    gateway.service.kill()
+    service("analyzer", NATS_URL=nats_server.url)
+    url = f"http://127.0.0.1:{port}/result/{token}"
+    done = report(httpx.get(url, params={"wait": "30"}, timeout=40))
+
+    assert done["status"] == "done"
 
 
 def _stored(server: NatsServer) -> int:

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -15,6 +15,7 @@ from litestar import Litestar
 
 from decibus.blobs import Blobs
 from decibus.broker import Broker, connect
+from decibus.references import References, load_references
 from decibus.topology import ANALYZE, AUDIO, QUEUES, TRANSCRIBE
 from decibus.worker import Worker
 from services.analyzer.analyze import analyze
@@ -31,6 +32,8 @@ from services.gateway.uploads import Uploads
 from services.transcriber.model import Model, load
 from services.transcriber.transcribe import transcribe
 from tests.conftest import NatsServer
+
+REFERENCES: Final = load_references()
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,13 @@ def settings() -> Settings:
 
 
 @pytest.fixture
+def references(settings: Settings) -> References:
+    return load_references(settings.profiles_dir)
+
+
+@pytest.fixture
 async def pipeline(
-    nats_server: NatsServer, settings: Settings, model: Model
+    nats_server: NatsServer, settings: Settings, references: References, model: Model
 ) -> AsyncIterator[Pipeline]:
     async with connect(nats_server.url, name="gateway") as broker:
         await broker.declare()
@@ -103,13 +111,14 @@ async def pipeline(
         guards = Guards(broker, Keyring(), settings)
         if (quota := quota_of(settings)) is not None:
             await broker.declare_quota(quota)
+        uploads, idempotency = Uploads(broker), Idempotency(broker)
         app: Any = create_app(
-            Gateway(broker, intake, live, Uploads(broker), settings, guards, Idempotency(broker))
+            Gateway(broker, intake, live, uploads, settings, guards, idempotency, references)
         )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
-            chores(broker, intake, live, settings),
-            NatsDoor(broker, intake, live, settings, guards).open(),
+            chores(broker, intake, live, settings, references),
+            NatsDoor(broker, intake, live, settings, guards, references).open(),
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=60) as http,
         ):
             yield Pipeline(http, broker, settings, partial(_workers, nats_server.url, model))
@@ -127,10 +136,11 @@ async def replica(
         guards = Guards(broker, keyring or Keyring(), settings)
         intake, live = Intake(broker, settings), Live(broker)
         await live.start()
+        uploads, idempotency = Uploads(broker), Idempotency(broker)
         app = create_app(
-            Gateway(broker, intake, live, Uploads(broker), settings, guards, Idempotency(broker))
+            Gateway(broker, intake, live, uploads, settings, guards, idempotency, REFERENCES)
         )
-        async with NatsDoor(broker, intake, live, settings, guards).open():
+        async with NatsDoor(broker, intake, live, settings, guards, REFERENCES).open():
             yield Replica(app, broker)
 
 

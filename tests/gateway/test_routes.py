@@ -7,7 +7,7 @@ import pytest
 
 from decibus.telemetry import trace_id
 from tests.conftest import NatsServer
-from tests.gateway.conftest import Pipeline, report
+from tests.gateway.conftest import REFERENCES, Pipeline, report
 
 
 async def test_readiness_tells_which_workers_are_there(pipeline: Pipeline) -> None:
@@ -50,6 +50,13 @@ async def test_the_api_describes_itself(pipeline: Pipeline) -> None:
     }
     form = schema["paths"]["/analyze"]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert form["schema"]["required"] == ["file"]
+    assert form["schema"]["properties"]["genre"]["enum"] == list(REFERENCES.profiles)
+    assert "Spotify" in form["schema"]["properties"]["target"]["enum"]
+    answer = schema["paths"]["/analyze"]["post"]["responses"]["200"]["content"]["application/json"]
+    assert "Report" in str(answer["schema"])
+    told = schema["components"]["schemas"]
+    assert {"targets", "verdict"} <= set(told["Report"]["properties"])
+    assert {"reference", "position"} <= set(told["JudgedBand"]["properties"])
 
 
 async def test_the_page_uploads_without_a_script_or_a_foreign_host(pipeline: Pipeline) -> None:

@@ -335,20 +335,21 @@ PROGRAM = """
 import asyncio, sys
 import msgspec
 from decibus.broker import connect
+from decibus.references import load_references
 from services.gateway.chores import chores
 from services.gateway.intake import Intake, Wishes
 from services.gateway.live import Live
 from services.gateway.settings import Settings
 
-async def main():
+async def main(references):
     settings = msgspec.json.decode(sys.argv[2], type=Settings)
     async with connect(sys.argv[1], name="gateway") as broker:
         intake, live = Intake(broker, settings), Live(broker)
         await live.start()
-        async with chores(broker, intake, live, settings):
+        async with chores(broker, intake, live, settings, references):
             await asyncio.sleep(60)
 
-asyncio.run(main())
+asyncio.run(main(load_references()))
 """
 """A gateway that only does its chores."""
 

@@ -32,6 +32,7 @@ class Server(Protocol):
 
     @property
     def url(self) -> str: ...
+    def start(self) -> None: ...
     def restart(self) -> None: ...
     def kill(self) -> None: ...
     def terminate(self) -> None: ...
@@ -78,8 +79,11 @@ async def store(nats_server: Server) -> AsyncIterator[Store]:
     )
     bucket = await connection.jetstream().create_object_store("audio")
     yield Store(connection, bucket)
+    was_connected = connection.is_connected
     with suppress(OSError):  # nats-py's flush towards a server that is gone
         await connection.close()
+    if not was_connected:
+        await asyncio.sleep(0.1)  # it cancels its reconnecting, and does not wait for the end
 
 
 async def parts(data: bytes, size: int = 50_000) -> AsyncIterator[bytes]:
@@ -302,6 +306,30 @@ async def test_delete_leaves_nothing(store: Store) -> None:
     assert await store.messages() == 0
     with pytest.raises(BlobGone, match=r"a\.wav: not in the store"):
         await store.blobs.fetch("a.wav", BytesIO())
+
+
+async def test_a_delete_does_not_wait_for_a_server_that_was_killed(
+    store: Store, nats_server: Server
+) -> None:
+    await store.put("a.wav", noise(40 * MB))
+
+    async with asyncio.TaskGroup() as group:
+        deleting = group.create_task(refused_after(store.blobs.delete("a.wav")))
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(nats_server.kill)
+
+    assert deleting.result() < 5
+    await asyncio.to_thread(nats_server.start)
+    assert await store.blobs.delete("a.wav") is True
+    assert await store.messages() == 0
+
+
+async def refused_after(work: Awaitable[object]) -> float:
+    """Return after how many seconds it was refused for want of a server."""
+    start = time.monotonic()
+    with pytest.raises(Unavailable):
+        await work
+    return time.monotonic() - start
 
 
 async def test_a_full_store_is_unavailable_in_the_servers_words(store: Store) -> None:

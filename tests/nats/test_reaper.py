@@ -290,22 +290,35 @@ async def _failed(bench: Bench, key: str, *, refused: bool) -> Job:
 
 
 async def test_an_upload_that_is_still_arriving_is_left_alone(bench: Bench) -> None:
-    arriving = asyncio.Event()
-
     async def body() -> AsyncIterator[bytes]:
-        yield b"0" * 600_000  # a chunk and a bit
-        await arriving.wait()
-        yield b"0"
+        for _ in range(6):
+            yield b"0" * 600_000  # a chunk and a bit
+            await asyncio.sleep(SETTINGS.orphan_audio_s / 3)
 
-    async with asyncio.TaskGroup() as group:
-        upload = group.create_task(bench.blobs.put("upload-slow", body(), limit=1 << 20))
-        async with reaping(bench.broker) as reaper:
-            await asyncio.sleep(SETTINGS.orphan_audio_s + 0.2)
-            await two_rounds(reaper)
-            arriving.set()
-            await upload
+    async with reaping(bench.broker) as reaper:
+        await bench.blobs.put("upload-slow", body(), limit=4 << 20)
+        await two_rounds(reaper)
 
     assert await bench.blobs.is_whole("upload-slow")
+
+
+async def test_chunks_of_an_upload_that_died_are_deleted(bench: Bench) -> None:
+    stream = bench.broker.connection.jetstream()
+    for _ in range(3):
+        await stream.publish("$O.audio.C.died", b"0" * 1000)
+    await asyncio.sleep(SETTINGS.orphan_audio_s)
+    await stream.publish("$O.audio.C.arriving", b"0" * 1000)
+    await put(bench, "upload-young")
+
+    async with reaping(bench.broker):
+        # Nobody waits for it but this.
+        while "died" in (  # noqa: ASYNC110
+            left := {each.nuid for each in await bench.blobs.unfinished()}
+        ):
+            await asyncio.sleep(0.05)
+
+    assert left == {"arriving"}
+    assert await bench.blobs.is_whole("upload-young")
 
 
 async def test_many_records_are_looked_at_in_several_turns(

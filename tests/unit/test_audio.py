@@ -1,7 +1,9 @@
 import io
 import struct
+import tempfile
 import wave
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -378,6 +380,16 @@ def test_a_bomb_is_noticed_while_it_is_decoded() -> None:
         assert audio.decoded_frames < 48_000 * 11
 
 
+def test_channels_count_towards_the_limit_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decibus.audio.MAX_DECODED_SAMPLES", 4 * RATE)
+
+    _, described, _ = decode(encode(TONE, RATE, "wav16"))
+    with pytest.raises(TooLong, match="more than 176400 samples"):
+        decode(encode(np.tile(TONE, (2, 1)), RATE, "wav16"))
+
+    assert described.duration == 2.0
+
+
 def test_the_limit_itself_is_not_too_long() -> None:
     _, described, _ = decode(encode(TONE, RATE, "wav16"), max_duration_s=2.0)
 
@@ -389,6 +401,29 @@ def test_a_change_of_format_is_bad_audio() -> None:
 
     with pytest.raises(BadAudio, match="the format changes"):
         decode(first + second)
+
+
+@pytest.mark.parametrize("size", [2**63 - 200, -(2**40)])
+def test_a_header_that_leads_to_no_place_at_all_is_no_fault_of_our_disk(size: int) -> None:
+    whole = encode(MUSIC, RATE, "caf")
+    at = whole.index(b"data")
+    whole = whole[:at] + b"free" + struct.pack(">q", size) + whole[at:]
+
+    with tempfile.TemporaryFile() as file:  # whose system says no; a BytesIO goes anywhere
+        file.write(whole)
+        with suppress(BadAudio), open_audio(file, max_duration_s=60.0) as audio:
+            list(audio.blocks(10_000))
+
+
+def test_a_matroska_header_may_be_longer_than_what_is_read_of_it() -> None:
+    whole = encode(sine(2.0, -12.0), 48_000, "webm")
+    size = whole[4] - 0x80  # in one byte, as it is small
+    void = b"\xec\x01" + (70_000).to_bytes(7, "big") + bytes(70_000)
+    head = whole[:4] + b"\x01" + (size + len(void)).to_bytes(7, "big")
+
+    _, described, _ = decode(head + whole[5 : 5 + size] + void + whole[5 + size :])
+
+    assert described.duration == pytest.approx(2.0, abs=0.01)
 
 
 def test_an_error_of_our_own_disk_is_not_the_senders_fault() -> None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from decibus import jobs
 from decibus.jobs import Job
 from decibus.messages import Segment, TaskName, TranscribeOptions
+from decibus.references import load_references
 from services.gateway.live import Jobs
 from services.gateway.updates import Teller
 from services.gateway.uploads import Upload
@@ -14,6 +15,7 @@ from services.gateway.waiting import Place
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = timedelta(seconds=5)
+REFERENCES = load_references()
 UPLOAD = Upload(
     token="",
     keys={TaskName.TRANSCRIBE: "k"},
@@ -58,7 +60,7 @@ def told(teller: Teller, job: Job, revision: int) -> list[int] | None:
 
 
 def test_each_segment_is_told_once() -> None:
-    teller, running = Teller(UPLOAD), claimed(a_job())
+    teller, running = Teller(UPLOAD, REFERENCES), claimed(a_job())
 
     assert told(teller, hearing(running, 0, 1), 1) == [0, 1]
     assert told(teller, hearing(running, 0, 1), 1) is None
@@ -68,7 +70,7 @@ def test_each_segment_is_told_once() -> None:
 
 
 def test_another_attempt_is_told_from_the_start() -> None:
-    teller, running = Teller(UPLOAD), claimed(a_job())
+    teller, running = Teller(UPLOAD, REFERENCES), claimed(a_job())
     again = claimed(running, NOW + LEASE)
 
     assert told(teller, hearing(running, 0, 1, 2), 1) == [0, 1, 2]
@@ -77,7 +79,7 @@ def test_another_attempt_is_told_from_the_start() -> None:
 
 
 def test_a_better_place_is_news_and_another_forecast_is_not() -> None:
-    teller = Teller(UPLOAD)
+    teller = Teller(UPLOAD, REFERENCES)
     waiting: Jobs = {"k": a_job()}
 
     first = teller.tell(waiting, 1, Place(position=3, eta_s=None))
@@ -91,7 +93,7 @@ def test_a_better_place_is_news_and_another_forecast_is_not() -> None:
 
 def test_the_last_message_holds_the_report_whatever_became_of_the_job() -> None:
     for ended in (None, replace(a_job(), state=jobs.State.FAILED)):
-        teller = Teller(UPLOAD)
+        teller = Teller(UPLOAD, REFERENCES)
         teller.tell({"k": a_job()}, 1, None)
 
         last = teller.tell({"k": ended}, 1 if ended is None else 2, None)

@@ -1,10 +1,21 @@
 """What a sender asks for: read as it was meant, or refused with what would be right."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from decibus.errors import BadRequest
 from decibus.messages import TaskName
-from services.gateway.wishes import read_wait, read_wishes
+from decibus.references import load_references
+from services.gateway import wishes
+from services.gateway.intake import Wishes
+from services.gateway.wishes import read_wait
+
+REFERENCES = load_references()
+
+
+def read_wishes(fields: Mapping[str, str]) -> Wishes:
+    return wishes.read_wishes(fields, REFERENCES)
 
 
 def test_without_a_wish_both_tasks_are_done() -> None:
@@ -16,19 +27,35 @@ def test_loudness_is_the_users_word_for_analyze() -> None:
     assert read_wishes({"tasks": "analyze, loudness"}).tasks == (TaskName.ANALYZE,)
 
 
-def test_labels_are_kept() -> None:
-    wishes = read_wishes({"genre": "pop", "target": "Spotify", "language": "DE"})
+def test_names_are_understood_however_they_are_written() -> None:
+    asked = read_wishes({"genre": "Hip-Hop", "target": "apple_music", "language": "DE"})
 
-    assert (wishes.genre, wishes.target, wishes.language) == ("pop", "Spotify", "de")
+    assert (asked.genre, asked.target, asked.language) == ("hip_hop", "Apple Music", "de")
+
+
+def test_an_empty_field_asks_for_nothing() -> None:
+    asked = read_wishes({"genre": "", "target": "", "language": ""})
+
+    assert (asked.genre, asked.target, asked.language) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("true", True), ("True", True), ("false", False), ("", False)]
+)
+def test_a_timeline_is_for_those_who_ask(text: str, *, wanted: bool) -> None:
+    assert read_wishes({"timeline": text}).timeline is wanted
+    assert not read_wishes({}).timeline
 
 
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
+        ({"timeline": "yes please"}, "timeline: true or false, not 'yes please'"),
         ({"colour": "red"}, "unknown option 'colour'"),
         ({"tasks": "louder"}, "unknown task 'louder'"),
-        ({"genre": "x" * 65}, "genre"),
-        ({"genre": "a\nb"}, "genre"),
+        ({"genre": "polka"}, "no profile 'polka'; there are acoustic, .* rock"),
+        ({"genre": "x" * 1000}, "genre"),
+        ({"target": "Napster"}, "no 'Napster'; there are Spotify, .* EBU R 128"),
         ({"language": "englisch"}, "language"),
         ({"retention": "for ever"}, "retention"),
     ],

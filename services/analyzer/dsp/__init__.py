@@ -2,7 +2,9 @@
 The measures, as kernels on arrays of float32 samples, planar: (channels, samples), full scale 1.0.
 
     samples ─┬─ kweighting ── 10 ms energies ─┬─ gating ───────── integrated, momentary, short-term
-             │                                └─ loudness_range ─ LRA
+             │                                ├─ timeline ─────── the same over time
+             │                                ├─ loudness_range ─ LRA
+             ├─ peak_to_short_term ───────────┴────────────────── PSR
              ├─ true_peak ─── dBTP
              ├─ spectrum ──── six bands
              ├─ levels ────── sample peak, clipping, DC, silence at both ends

@@ -1,0 +1,1 @@
+"""The `decibus` command line: measure here, or have it measured by a gateway."""
