@@ -53,7 +53,7 @@ def analyze(
     with open_audio(file, max_duration_s=options.max_duration_s) as audio:
         meters = _Meters(audio.sample_rate, audio.channel_names)
         expected_frames = (audio.expected_duration_s or 0.0) * audio.sample_rate
-        for block in audio.blocks(BLOCK_SAMPLES // audio.channels):
+        for block in audio.blocks(BLOCK_SAMPLES // audio.channels, reuse=True):
             meters.feed(block)
             if expected_frames > 0:
                 progress(min(1.0, audio.decoded_frames / expected_frames))
