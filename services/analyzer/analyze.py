@@ -52,12 +52,17 @@ def analyze(
     """
     with open_audio(file, max_duration_s=options.max_duration_s) as audio:
         meters = _Meters(audio.sample_rate, audio.channel_names)
-        expected_frames = (audio.expected_duration_s or 0.0) * audio.sample_rate
-        for block in audio.blocks(BLOCK_SAMPLES // audio.channels, reuse=True):
-            meters.feed(block)
-            if expected_frames > 0:
-                progress(min(1.0, audio.decoded_frames / expected_frames))
+        _feed(meters, audio, progress)
         return meters.read(audio, options)
+
+
+def _feed(meters: "_Meters", audio: Audio, progress: Callable[[float], None]) -> None:
+    # A function, so that the block is gone when the meters are read, which takes memory, too.
+    expected_frames = (audio.expected_duration_s or 0.0) * audio.sample_rate
+    for block in audio.blocks(BLOCK_SAMPLES // audio.channels, reuse=True):
+        meters.feed(block)
+        if expected_frames > 0:
+            progress(min(1.0, audio.decoded_frames / expected_frames))
 
 
 def warm() -> None:
@@ -84,6 +89,7 @@ class _Meters:
         self._sample_rate = sample_rate
         self._channel_names = channel_names
         self._kweighting = KWeighting(sample_rate, channels)
+        self._weights = gating.channel_weights(channel_names)
         self._energies: list[NDArray[np.float64]] = []
         self._step_peak = StepPeaks(sample_rate)
         self._step_peaks: list[NDArray[np.float32]] = []
@@ -95,7 +101,7 @@ class _Meters:
 
     def feed(self, block: NDArray[np.float32]) -> None:
         """Take in a block: K-weighting all at once, the others slice by slice."""
-        self._energies.append(self._kweighting.feed(block))
+        self._energies.append(self._weights @ self._kweighting.feed(block))
         size = SLICE_SAMPLES // len(block)
         for begin in range(0, block.shape[1], size):
             piece = block[:, begin : begin + size]
@@ -147,8 +153,8 @@ class _Meters:
         )
 
     def _weighted_energies(self) -> NDArray[np.float64]:
-        energies = np.concatenate(self._energies, axis=1)
-        return np.asarray(gating.channel_weights(self._channel_names) @ energies)
+        self._energies = [np.concatenate(self._energies)]
+        return self._energies[0]
 
     def peak(self, integrated_lufs: float | None) -> Peak:
         """BS.1770-5 annex 2, by the closer interpolator and by the one it prints."""
