@@ -18,7 +18,7 @@ can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt 
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dead bench bench-dsp lock clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dead bench bench-dsp bench-files lock clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,9 @@ bench: $(can_test) ## Measure how fast the blob store is
 
 bench-dsp: $(can_test) ## Measure how fast the meters are, next to other meters
 	@$(bin)/python -m bench.dsp $(ARGS)
+
+bench-files: $(can_test) ## Measure how fast a file becomes a report, next to the ffmpeg command
+	@$(bin)/python -m bench.files $(ARGS)
 
 # The union first: it constrains the others, so that a package has one version everywhere.
 compile = $(bin)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
