@@ -18,10 +18,10 @@ can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt 
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dead bench lock clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dead bench bench-dsp bench-files lock clean programs
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(can_test) programs $(go_tools) ## Install all that developing needs: .venv, .tools, system packages
 
@@ -63,8 +63,14 @@ conformance: $(can_test) ## Measure the cases of the standards, and write docs/c
 dead: $(can_run) ## List what failed for good; ARGS="requeue KEY" queues it again
 	@$(bin)/python -m services.gateway.dead $(or $(ARGS),list)
 
-bench: $(can_test) ## Measure how fast it is
-	@set -e; for script in bench/*.py; do echo "$$script"; $(bin)/python "$$script"; done
+bench: $(can_test) ## Measure how fast the blob store is
+	@$(bin)/python -m bench.blobs $(ARGS)
+
+bench-dsp: $(can_test) ## Measure how fast the meters are, next to other meters
+	@$(bin)/python -m bench.dsp $(ARGS)
+
+bench-files: $(can_test) ## Measure how fast a file becomes a report, next to the ffmpeg command
+	@$(bin)/python -m bench.files $(ARGS)
 
 # The union first: it constrains the others, so that a package has one version everywhere.
 compile = $(bin)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \

@@ -18,7 +18,9 @@ import msgspec
 from decibus.errors import DecibusError, Refused
 from decibus.messages import AnalyzeOptions, Measurement
 from services.analyzer.analyze import analyze
+from services.analyzer.dsp import jit
 
+jit.build()
 _FILES_A_PROCESS: Final = 16
 _OPTIONS: Final = AnalyzeOptions(max_duration_s=math.inf)
 

@@ -9,8 +9,11 @@ name. Lengths are counted while decoding: what a header claims is evidence of tr
 import errno
 import io
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import chain
 from typing import Any, BinaryIO, Final
 
 import av
@@ -21,6 +24,7 @@ import av.subtitles.codeccontext
 import av.subtitles.stream
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
+from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
@@ -49,10 +53,16 @@ MAX_SAMPLE: Final = 1e6
 _OPTIONS: Final = {
     "format_whitelist": "aac,ac3,aiff,ape,asf,au,caf,eac3,flac,matroska,mov,mp3,ogg,tta,w64,wav,wv",
     "protocol_whitelist": "none",
+    # Of WAV: packets of 64 KiB, and two that are searched for DTS, where FFmpeg takes 5 MB.
+    "max_size": "65536",
+    "max_probe_packets": "2",
 }
 _TIMEOUT_S: Final = (3.0, 3.0)  # to open, to read on
 _BUFFER_BYTES: Final = 256 * 1024
 _HEAD_BYTES: Final = 64 * 1024
+
+_GATHERED_FRAMES: Final = 1 << 14
+"""What is converted at once: many frames of a codec, as Python's costs are by the frame."""
 
 # How a file starts that we claim to decode; what fails without one of these is no audio at all.
 _MAGIC: Final = re.compile(
@@ -61,6 +71,8 @@ _MAGIC: Final = re.compile(
     rb"|\xff[\xe2\xe3\xf2\xf3\xfa\xfb\xf0\xf1\xf8\xf9]",
     re.DOTALL,
 )
+
+_STEREO: Final = 2
 
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")  # FFmpeg takes it for MPEG audio, layer I
 
@@ -146,11 +158,11 @@ class Audio:
         self.decoded_frames = 0
         self.scrubbed_samples = 0
 
-        self._packets = self._decoded()
-        self._first = next(self._packets, None)
-        if self._first is None:
+        self._decoding = self._decoded()
+        frame = next(self._decoding, None)
+        if frame is None:
             raise _unreadable(head, "it decodes to 0 samples")
-        frame = self._first[0]
+        self._first = frame
         self.sample_rate: int = frame.sample_rate
         self.channels: int = frame.layout.nb_channels
         if not MIN_RATE_HZ <= self.sample_rate <= MAX_RATE_HZ:
@@ -170,32 +182,32 @@ class Audio:
             return float(stream.duration * stream.time_base)
         return None if container.duration is None else container.duration / 1e6
 
-    def blocks(self, frames: int) -> Iterator[NDArray[np.float32]]:
+    def blocks(self, frames: int, *, reuse: bool = False) -> Iterator[NDArray[np.float32]]:
         """
         Decode once into blocks of (channels, `frames`), of which only the last may be shorter.
 
-        Full scale is 1.0. NaN, Inf and what is over `MAX_SAMPLE` becomes 0, and is counted.
+        Full scale is 1.0. NaN, Inf and what is over `MAX_SAMPLE` becomes 0, and is counted. With
+        `reuse` all blocks lie in the same memory: each is gone when the next is asked for.
         """
         block = np.empty((self.channels, frames), np.float32)
         filled = 0
-        for frame in self._frames():
+        for frame in self._gathered():
             samples, silence, scale = _samples(frame)
             done = 0
             while done < frame.samples:
                 n = min(frame.samples - done, frames - filled)
                 into = block[:, filled : filled + n]
                 _convert(samples[:, done : done + n], silence, scale, into)
+                if samples.dtype.kind == "f":
+                    self._scrub(into)
                 done += n
                 filled += n
                 if filled == frames:
-                    self._scrub(block)
                     yield block
-                    block = np.empty((self.channels, frames), np.float32)
+                    block = block if reuse else np.empty_like(block)
                     filled = 0
         if filled:
-            block = np.ascontiguousarray(block[:, :filled])
-            self._scrub(block)
-            yield block
+            yield block[:, :filled]
 
     def format(self) -> messages.AudioFormat:
         """Describe the audio, once all blocks are decoded. The bit rate is that of the packets."""
@@ -212,27 +224,46 @@ class Audio:
             duration=duration_s,
         )
 
+    def _gathered(self) -> Iterator[AudioFrame]:
+        """Make few large frames of many small ones."""
+        fifo, sample_format = AudioFifo(), self._format
+        for frame in self._frames():
+            if frame.format.name != sample_format:
+                if rest := fifo.read():
+                    yield rest
+                fifo, sample_format = AudioFifo(), frame.format.name
+            if frame.samples >= _GATHERED_FRAMES and not fifo.samples:
+                yield frame
+                continue
+            frame.pts = None  # a fifo would refuse gaps
+            fifo.write(frame)
+            if fifo.samples >= _GATHERED_FRAMES and (gathered := fifo.read()):
+                yield gathered
+        if rest := fifo.read():
+            yield rest
+
     def _frames(self) -> Iterator[AudioFrame]:
         """Frames of one rate and layout, up to the limits of duration and samples."""
-        max_frames = self._max_duration_s * self.sample_rate
-        decoded, self._first = self._first, None
-        while decoded is not None:
-            for frame in decoded:
-                now = (frame.sample_rate, frame.layout.nb_channels)
-                if now != (self.sample_rate, self.channels):
-                    raise BadAudio(
-                        f"the format changes at {self._position()} from {self.sample_rate} Hz, "
-                        f"{self.channels} channels to {now[0]} Hz, {now[1]} channels"
-                    )
-                self.decoded_frames += frame.samples
-                if self.decoded_frames > max_frames:
-                    raise TooLong(f"it is longer than {self._max_duration_s:g} s")
-                if self.decoded_frames * self.channels > MAX_DECODED_SAMPLES:
-                    raise TooLong(f"it has more than {MAX_DECODED_SAMPLES} samples")
-                yield frame
-            decoded = next(self._packets, None)
+        rate, channels = self.sample_rate, self.channels
+        max_frames = min(self._max_duration_s * rate, MAX_DECODED_SAMPLES // channels)
+        for frame in chain((self._first,), self._decoding):
+            now = (frame.sample_rate, frame.layout.nb_channels)
+            if now != (rate, channels):
+                raise BadAudio(
+                    f"the format changes at {self._position()} from {rate} Hz, "
+                    f"{channels} channels to {now[0]} Hz, {now[1]} channels"
+                )
+            self.decoded_frames += frame.samples
+            if self.decoded_frames > max_frames:
+                raise self._too_long()
+            yield frame
 
-    def _decoded(self) -> Iterator[list[AudioFrame]]:
+    def _too_long(self) -> TooLong:
+        if self.decoded_frames > self._max_duration_s * self.sample_rate:
+            return TooLong(f"it is longer than {self._max_duration_s:g} s")
+        return TooLong(f"it has more than {MAX_DECODED_SAMPLES} samples")
+
+    def _decoded(self) -> Iterator[AudioFrame]:
         """Decode packet by packet; damage in the middle or an early end is `BadAudio`."""
         ending = _Ending(_container_name(self._container), self._head, self._file)
         try:
@@ -243,17 +274,19 @@ class Audio:
                     frames = packet.decode()
                 except av.error.InvalidDataError:
                     # What precedes the first good packet is a stream that was joined late.
-                    ending.saw(packet.size, _start(packet), damaged=ending.decoded)
+                    ending.saw(packet, damaged=ending.decoded)
                     continue
-                damaged = packet.is_corrupt or any(frame.is_corrupt for frame in frames)
+                damaged = packet.is_corrupt
+                for frame in frames:
+                    damaged |= frame.is_corrupt
                 if frames and ending.damage and not ending.complete:
                     raise BadAudio(f"the audio is damaged at {self._position()}")
                 if packet.size:
-                    ending.saw(packet.size, _start(packet), damaged=damaged)
-                frames = [frame for frame in frames if frame.samples]
-                if frames:
-                    ending.decoded = True
-                    yield frames
+                    ending.saw(packet, damaged=damaged)
+                for frame in frames:
+                    if frame.samples:
+                        ending.decoded = True
+                        yield frame
         except Refused:
             raise
         except _DECODER_ERRORS as error:
@@ -290,6 +323,7 @@ class _Ending:
 
     def __init__(self, container: str, head: bytes, file: BinaryIO) -> None:
         self._container = container
+        self._self_synced = container in _SELF_SYNCED
         self._head = head
         self._file = file
         self._declared = _mp3_frame_count(head, file) if container == "mp3" else None
@@ -299,9 +333,10 @@ class _Ending:
         self.decoded = False
         self.damage = False
 
-    def saw(self, size: int, start: bytes, *, damaged: bool) -> None:
+    def saw(self, packet: Any, *, damaged: bool) -> None:
         """Take note of a packet."""
-        self._last_size, self._last_start = size, start
+        if self._self_synced:
+            self._last_size, self._last_start = packet.size, bytes(memoryview(packet)[:4])
         self.damage = damaged
         self._whole += not (damaged or self._partial())
 
@@ -326,7 +361,7 @@ class _Ending:
 
     def _excused(self) -> bool:
         """Tell whether damage at the end is customary: tags after MP3, a WAV from a pipe."""
-        if self._container in _SELF_SYNCED:
+        if self._self_synced:
             return self._last_start[:1] != b"\xff"
         return self._container == "wav" and _wav_of_unknown_length(self._head)
 
@@ -371,10 +406,6 @@ def _read(file: BinaryIO, at: int, size: int) -> bytes:
     return data
 
 
-def _start(packet: Any) -> bytes:
-    return bytes(memoryview(packet)[:4])
-
-
 def _container_name(container: InputContainer) -> str:
     name = container.format.name
     return _CONTAINERS.get(name, name)
@@ -397,7 +428,18 @@ def _samples(frame: AudioFrame) -> tuple[NDArray[Any], float, float]:
         rows = [np.frombuffer(plane, dtype, n) for plane in planes]  # type: ignore[call-overload]
         return np.stack(rows), silence, scale
     flat = np.frombuffer(frame.planes[0], dtype, n * channels)  # type: ignore[call-overload]
+    if name == "s16" and channels == _STEREO and sys.byteorder == "little":
+        return _apart(flat), 0.0, 2.0**-31
     return flat.reshape(n, channels).T, silence, scale
+
+
+def _apart(pairs: NDArray[np.int16]) -> NDArray[np.int32]:
+    """Part left from right, left-justified: shifted words, as NumPy has no SIMD for strides."""
+    words = pairs.view(np.int32)
+    planes = np.empty((_STEREO, len(words)), np.int32)
+    np.left_shift(words, 16, out=planes[0])
+    np.bitwise_and(words, ~0xFFFF, out=planes[1])
+    return planes
 
 
 def _convert(
@@ -409,7 +451,8 @@ def _convert(
     elif scale == 1.0:
         into[...] = samples
     else:
-        np.multiply(samples, np.float32(scale), out=into, dtype=np.float32, casting="unsafe")
+        into[...] = samples
+        into *= np.float32(scale)
         if silence:
             into -= np.float32(silence * scale)
 
@@ -441,6 +484,7 @@ _XING: Final = re.compile(
 )
 
 
+@lru_cache(256)  # few differ, in one file
 def _mp3_frame_bytes(header: bytes) -> int:
     """Compute how long the frame is; 0 when this is no header of a frame, or one of free format."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:  # noqa: PLR2004

@@ -22,8 +22,8 @@ def prepare(settings: Settings) -> worker.Step:
         memory_bytes=settings.sandbox_memory_bytes,
     )
     # By name: PyAV and the kernels stay out of this process.
-    module = "services.analyzer.analyze"
-    sandbox = Sandbox(f"{module}:analyze", warm=f"{module}:warm", limits=limits)
+    step, warm = "services.analyzer.analyze:analyze", "services.analyzer.warm:warm"
+    sandbox = Sandbox(step, warm=warm, limits=limits)
     sandbox.start()
     return sandbox.run
 

@@ -11,7 +11,6 @@ from decibus.errors import TooLong
 from decibus.messages import AnalyzeOptions, Measurement
 from services.analyzer import analyze as analyzer
 from services.analyzer.analyze import analyze, warm
-from services.analyzer.dsp import jit
 from tests.signals import Samples, as_file, music, sine, tones
 
 
@@ -115,7 +114,8 @@ def test_the_size_of_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     samples = music(12.0, 44_100)
     whole = _numbers(measured(samples, 44_100, timeline=True))
 
-    monkeypatch.setattr(analyzer, "BLOCK_FRAMES", 4_999)
+    monkeypatch.setattr(analyzer, "BLOCK_SAMPLES", 9_998)
+    monkeypatch.setattr(analyzer, "SLICE_SAMPLES", 1_402)
 
     assert _numbers(measured(samples, 44_100, timeline=True)) == pytest.approx(whole, abs=1e-9)
 
@@ -142,7 +142,8 @@ def test_all_that_is_measured_is_finite() -> None:
     assert all(math.isfinite(number) for number in numbers)
 
 
-def test_progress_goes_from_0_to_1() -> None:
+def test_progress_goes_from_0_to_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analyzer, "BLOCK_SAMPLES", 262_144)
     heard: list[float] = []
 
     analyze(as_file(music(9.0), 48_000, "flac"), AnalyzeOptions(), heard.append)
@@ -161,17 +162,6 @@ def test_the_duration_limit_is_an_option() -> None:
 
 def test_warming_up_needs_no_file() -> None:
     warm()
-
-
-def test_kernels_compile_without_a_place_for_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    def njit(*, cache: bool = False, **_: Any) -> Any:
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available for file")
-        return lambda function: function
-
-    monkeypatch.setattr(jit, "njit", njit)
-
-    assert jit.kernel(math.sqrt)(4.0) == 2.0
 
 
 def _numbers(found: Measurement) -> list[float]:

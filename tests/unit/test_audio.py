@@ -7,13 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
+from av.audio.codeccontext import AudioCodecContext
 
 from decibus.audio import Audio, open_audio
 from decibus.errors import BadAudio, NotAudio, TooLong
 from decibus.messages import AudioFormat
-from tests.signals import FILES, LAYOUTS, Samples, encode, music, sine
+from tests.signals import FILES, LAYOUTS, Samples, as_file, encode, music, sine
 
 RATE = 44_100
 TONE = sine(2.0, -12.0, RATE)
@@ -103,6 +105,16 @@ def test_opus_is_always_48_khz(kind: str) -> None:
     assert described.duration == pytest.approx(2.0, abs=0.01)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_16_bits_are_exact(channels: int) -> None:
+    values = np.random.default_rng(16).permutation(np.arange(-(2**15), 2**15, dtype=np.int16))
+    values = values[: values.size // channels * channels]
+
+    samples, _, _ = decode(pcm(values.astype("<i2").tobytes(), channels=channels))
+
+    assert np.array_equal(samples.T.ravel() * 2**15, values)
+
+
 def test_24_bits_are_exact() -> None:
     values = np.random.default_rng(24).integers(-(2**23), 2**23, 30_000, dtype=np.int32)
     data = values.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
@@ -121,6 +133,37 @@ def test_blocks_are_full_but_the_last(frames: int) -> None:
 
     assert all(block.shape == (2, frames) for block in blocks[:-1])
     assert np.array_equal(np.concatenate(blocks, axis=1), MUSIC[:, :5_000])
+
+
+def test_blocks_may_share_their_memory() -> None:
+    kept, copied = [], []
+    with open_audio(as_file(MUSIC[:, :5_000], RATE), max_duration_s=9) as audio:
+        for block in audio.blocks(1_200, reuse=True):
+            kept.append(block)
+            copied.append(block.copy())
+
+    assert np.array_equal(np.concatenate(copied, axis=1), MUSIC[:, :5_000])
+    assert all(np.shares_memory(block, kept[0]) for block in kept)
+
+
+def test_the_sample_format_may_change_where_rate_and_channels_stay() -> None:
+    file, parts = io.BytesIO(), ("s16p", "s32p", "s16p")
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("wavpack", rate=RATE, layout="stereo")
+        for n, name in enumerate(parts):
+            codec = AudioCodecContext.create("wavpack", "w")
+            codec.sample_rate, codec.layout, codec.format = RATE, "stereo", name
+            justified = (MUSIC[:, :22_050] * 2.0**31).astype(np.int32)
+            values = justified if name == "s32p" else (justified >> 16).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(values, name, "stereo")
+            frame.sample_rate = RATE
+            for packet in codec.encode(frame):
+                packet.stream, packet.pts, packet.dts = stream, 22_050 * n, 22_050 * n
+                container.mux(packet)
+
+    samples, _, _ = decode(file.getvalue())
+
+    assert samples == pytest.approx(np.tile(MUSIC[:, :22_050], 3), abs=2.0**-15)
 
 
 @pytest.mark.parametrize("channels", range(1, 9))
@@ -339,8 +382,6 @@ def test_no_file_that_an_upload_names_is_opened(
 
 
 def test_a_video_without_sound_is_refused() -> None:
-    import av  # noqa: PLC0415
-
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
         stream = container.add_stream("mpeg4", rate=25, width=64, height=64, pix_fmt="yuv420p")

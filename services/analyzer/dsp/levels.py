@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.analyzer.dsp.jit import reduction
+from services.analyzer.dsp.scan import STRETCH, stretch_maxima
 
 CLIPPED: Final = 0.9999
 """Just under what 16 bits can hold (32767/32768): a sample at full scale counts as clipped."""
@@ -30,20 +31,28 @@ class Levels:
         self._first: int | None = None
         self._last = -1
 
-    def feed(self, block: NDArray[np.float32]) -> None:
-        """Take in a block."""
-        peaks = np.maximum(block.max(axis=1), -block.min(axis=1))
-        if peaks.max() >= CLIPPED:
-            self.clipped_samples += int(np.count_nonzero(np.abs(block) >= CLIPPED))
+    def feed(self, block: NDArray[np.float32], maxima: NDArray[np.float32] | None = None) -> None:
+        """Take in a block; `maxima`: those of its stretches."""
+        if maxima is None:
+            maxima = stretch_maxima(block)
+        peaks = maxima.max(axis=1)
         if peaks.max() > SILENT:
-            sound = np.flatnonzero((np.abs(block) > SILENT).any(axis=0))
-            if self._first is None:
-                self._first = self._samples + int(sound[0])
-            self._last = self._samples + int(sound[-1])
+            self._find_sound(block, maxima)
         for channel, samples in enumerate(block):
             self._sums[channel] += _sum(samples)
+            if peaks[channel] >= CLIPPED:
+                self.clipped_samples += _count_clipped(samples)
         self.peaks = np.maximum(self.peaks, peaks)
         self._samples += block.shape[1]
+
+    def _find_sound(self, block: NDArray[np.float32], maxima: NDArray[np.float32]) -> None:
+        """Note the first and the last sample over the line, of which there is one."""
+        loud = maxima.max(axis=0) > SILENT
+        first = int(loud.argmax()) * STRETCH
+        last = (loud.size - 1 - int(loud[::-1].argmax())) * STRETCH
+        if self._first is None:
+            self._first = self._samples + first + int(_sound(block, first)[0])
+        self._last = self._samples + last + int(_sound(block, last)[-1])
 
     @property
     def dc_offsets(self) -> NDArray[np.float64]:
@@ -61,9 +70,22 @@ class Levels:
         return self._samples - 1 - self._last
 
 
-@reduction
+def _sound(block: NDArray[np.float32], begin: int) -> NDArray[np.int64]:
+    """List what is over the line in a stretch, counted from its begin."""
+    return np.flatnonzero((np.abs(block[:, begin : begin + STRETCH]) > SILENT).any(axis=0))
+
+
+@reduction("f8(f4[::1])")
 def _sum(samples: NDArray[np.float32]) -> float:
     total = 0.0
     for i in range(samples.size):
         total += np.float64(samples[i])
     return total
+
+
+@reduction("i8(f4[::1])")
+def _count_clipped(samples: NDArray[np.float32]) -> int:
+    count = 0
+    for i in range(samples.size):
+        count += abs(samples[i]) >= np.float32(CLIPPED)
+    return count

@@ -65,7 +65,7 @@ def smallest(
     return float(10.0 * np.log10(peaks**2 / powers[audible]).min() - OFFSET_LU)
 
 
-@kernel
+@kernel("void(f4[::1], i8[::1], f4[::1])")
 def _follow(
     samples: NDArray[np.float32], ends: NDArray[np.int64], peaks: NDArray[np.float32]
 ) -> None:

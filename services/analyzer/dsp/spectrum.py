@@ -12,6 +12,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from services.analyzer.dsp.jit import reduction
+
 FRAME_AT_48_KHZ: Final = 8192
 ABSOLUTE_GATE_DBFS: Final = -70.0
 RELATIVE_GATE_DB: Final = -20.0
@@ -52,16 +54,22 @@ class TonalBalance:
         edges_hz = [*(band.low_hz for band in BANDS), BANDS[-1].high_hz]
         bins = [math.ceil(hz * self._length / sample_rate) for hz in edges_hz]
         self._edges = np.minimum(bins, self._length // 2 + 1)
+        self._windowed = np.empty((channels, 0, self._length), np.float32)
 
     def feed(self, block: NDArray[np.float32]) -> None:
         """Take in all frames that this block completes."""
-        samples = np.concatenate((self._rest, block), axis=1)
-        channels, n = samples.shape
-        whole = n - n % self._length
-        if whole:
-            frames = samples[:, :whole].reshape(channels, -1, self._length)
-            self._frames.append(self._powers(frames * self._window))
-        self._rest = samples[:, whole:].copy()
+        channels, n = block.shape
+        begin = 0
+        if held := self._rest.shape[1]:
+            begin = min(n, self._length - held)
+            self._rest = np.concatenate((self._rest, block[:, :begin]), axis=1)
+            if self._rest.shape[1] < self._length:
+                return
+            self._take(self._rest[:, None, :])
+        end = n - (n - begin) % self._length
+        if end > begin:
+            self._take(block[:, begin:end].reshape(channels, -1, self._length))
+        self._rest = block[:, end:].copy()
 
     def finish(self) -> tuple[float | None, ...]:
         """Give the level of each band in dB; None for an empty one, and all None for silence."""
@@ -69,20 +77,39 @@ class TonalBalance:
         if not self._frames and n:  # a short file: one frame, as long as it is
             padded = np.zeros((len(self._rest), 1, self._length), np.float32)
             padded[:, 0, :n] = self._rest * _hann(n) * np.float32(math.sqrt(self._length / n))
-            self._frames.append(self._powers(padded))
+            self._add(padded)
         powers = np.concatenate(self._frames) if self._frames else np.empty((0, len(BANDS)))
         balance = _gated_sum(powers)
         total = float(balance.sum())
         return tuple(10.0 * math.log10(p / total) if p > 0.0 else None for p in balance.tolist())
 
-    def _powers(self, windowed: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _take(self, frames: NDArray[np.float32]) -> None:
+        if self._windowed.shape != frames.shape:
+            self._windowed = np.empty(frames.shape, np.float32)
+        self._add(np.multiply(frames, self._window, out=self._windowed))
+
+    def _add(self, windowed: NDArray[np.float32]) -> None:
         """Sum the bins of the bands, scaled to mean squares (of a sine of full scale: 0.5)."""
         transform = scipy.fft.rfft(windowed, axis=-1)
-        bins = (transform.real**2 + transform.imag**2).sum(axis=0, dtype=np.float64)
-        sums = np.concatenate((np.zeros((len(bins), 1)), bins.cumsum(axis=1)), axis=1)
-        bands = np.diff(sums[:, self._edges], axis=1)
+        powers = np.zeros((windowed.shape[1], len(BANDS)))
+        for channel in transform:
+            _add_powers(channel.view(np.float32), self._edges, powers)
         scale = 2.0 / (self._length * float((self._window**2).sum()))
-        return np.asarray(bands * scale)
+        self._frames.append(powers * scale)
+
+
+@reduction("void(f4[:,::1], i8[::1], f8[:,::1])")
+def _add_powers(
+    bins: NDArray[np.float32], edges: NDArray[np.int64], powers: NDArray[np.float64]
+) -> None:
+    """Add up re² + im², which lie side by side, between the edges."""
+    for frame in range(powers.shape[0]):
+        for band in range(powers.shape[1]):
+            parts = bins[frame, 2 * edges[band] : 2 * edges[band + 1]]
+            total = 0.0
+            for i in range(parts.size):
+                total += np.float64(parts[i]) * np.float64(parts[i])
+            powers[frame, band] += total
 
 
 def _hann(length: int) -> NDArray[np.float32]:

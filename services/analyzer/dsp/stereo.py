@@ -33,7 +33,7 @@ class StereoImage:
         return 10.0 * math.log10(right / left) if left and right else None
 
 
-@reduction
+@reduction("void(f4[::1], f4[::1], f8[::1])")
 def _add_products(
     left: NDArray[np.float32], right: NDArray[np.float32], products: NDArray[np.float64]
 ) -> None:

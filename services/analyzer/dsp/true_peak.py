@@ -1,18 +1,23 @@
 """
 True peak: the maximum between the samples, ITU-R BS.1770-5 annex 2.
 
-An interpolator is a table (phases, taps). Two are read: the one that annex 2 prints, which other
-meters use and which misses up to 0.3 dB, and a Kaiser-windowed sinc of 48 taps, within 0.05 dB up
-to 0.45 of the sample rate.
+Two interpolators are read: the one that annex 2 prints, which other meters use and which misses up
+to 0.3 dB, and a Kaiser-windowed sinc of 48 taps, within 0.05 dB up to 0.45 of the sample rate.
 
-Most of the signal cannot reach the running maximum, and is not interpolated. Two bounds tell, for
-each stretch of 64 samples, and both hold exactly for a row h of the table:
+Most of the signal cannot reach the running maximum, and is not interpolated; the result is bit for
+bit that of interpolating all. Each group of 64 windows goes on until a bound shows it out. The
+bounds hold for any samples x of largest magnitude |x|, and any row h of taps:
 
-    |y| ≤ Σ|h| · max|x|
-    |y| ≤ (|a| + |b|) · max|x| + Σ|g| · max|Δ²x|
+    1  |y| ≤ Σ|h| · |x|
+    2  |y| ≤ (|a| + |b|) · |x| + Σ|g| · |Δ²x|
+    3  |y| ≤ |inner taps of y| + Σ|outer taps| · |x|
+    4  |y| ≤ the larger of two coarse points beside it + Σ|r| · |x|
 
-The second splits h into linear interpolation between the two middle samples (a, b), and a rest
-whose sum and first moment are 0, which is hence a sum (g) of second differences.
+1 is the triangle inequality. 2 splits h into linear interpolation between the two middle samples
+(a, b), and a rest whose sum and first moment are 0, which is hence a sum (g) of second differences.
+3 and 4 are for two stages: first four points a sample, by their inner taps and then by all, and
+only then the others. A row between two of these four is a point on their chord, plus a rest:
+h = (1 - t) h₀ + t h₁ + r. So |y| ≤ (1 - t) |y₀| + t |y₁| + |r x|, which is 4.
 """
 
 import math
@@ -21,12 +26,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.analyzer.dsp.jit import kernel
+from services.analyzer.dsp.jit import kernel, larger
+from services.analyzer.dsp.scan import STRETCH, stretch_maxima
 
-BLOCK: Final = 64
 _TAPS: Final = 48
 _KAISER_BETA: Final = 9.0
-_ROUNDING: Final = 1.00001  # what float32 may add to 48 products
+_INNER: Final = 9  # pairs of taps on both sides of a point, that are added first
+_COARSE: Final = 2  # pairs of rows that stage one takes: points at 1/4, 1/2 and 3/4
+_ROUNDING: Final = 2e-5  # of the largest sample: over what float32 may add to 48 products
 
 # BS.1770-5 annex 2, table 1: phases 0 and 1. Phases 3 and 2 are their mirror images.
 _ANNEX_2: Final = (
@@ -45,14 +52,30 @@ _ANNEX_2: Final = (
 
 class Interpolator(NamedTuple):
     """
-    Rows of taps, and what bounds them: Σ|h|, |a| + |b| and Σ|g|, each of the worst row.
+    Rows of taps in pairs that mirror each other: p/q and 1 - p/q of the way between two samples.
 
-    `keeps_samples`: they are points of the interpolated signal, too, without a row of their own.
+    A pair's larger magnitude is |even| + |odd|: of its even part with the sums of the samples at
+    the same distance to both sides, and of its odd part with their differences, nearest first.
+    `bounds` are the factors of |x| in the bounds 1 to 4, and of |Δ²x| in 2. `keeps_samples`: they
+    are points of the interpolated signal, too, without a row of their own.
     """
 
-    table: NDArray[np.float32]
+    even: NDArray[np.float32]
+    odd: NDArray[np.float32]
     bounds: NDArray[np.float32]
     keeps_samples: bool
+
+    @property
+    def taps(self) -> int:
+        """Count the samples that a point depends on."""
+        return 2 * int(self.even.shape[1])
+
+    @property
+    def table(self) -> NDArray[np.float64]:
+        """Write the rows out."""
+        even, odd = self.even.astype(np.float64), self.odd.astype(np.float64)
+        rows = np.hstack(((even + odd)[:, ::-1], even - odd))
+        return np.unique(np.vstack((rows, rows[:, ::-1])), axis=0)
 
 
 def oversampling(sample_rate: int) -> int:
@@ -63,32 +86,54 @@ def oversampling(sample_rate: int) -> int:
 
 
 def kaiser_sinc(points: int) -> Interpolator:
-    """Interpolate `points` - 1 times between two samples."""
-    offsets = np.arange(_TAPS) - (_TAPS // 2 - 1)
-    distance = offsets - np.arange(1, points)[:, None] / points
-    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / (_TAPS / 2)) ** 2)))
-    rows = np.sinc(distance) * window
-    return _interpolator(rows / rows.sum(axis=1, keepdims=True), keeps_samples=True)
+    """Interpolate `points` - 1 times between two samples; `points` is 4, 8 or 16."""
+    quarter = points // 4
+    coarse = [quarter, 2 * quarter]
+    order = coarse + [p for p in range(1, points // 2) if p not in coarse]
+    rows = {p: _sinc_row(p / points) for p in (0, *order)}
+    chord = 0.0
+    for p in order[_COARSE:]:
+        before, t = p - p % quarter, p % quarter / quarter
+        rest = rows[p] - (1.0 - t) * rows[before] - t * rows[before + quarter]
+        chord = max(chord, float(np.abs(rest).sum()))
+    return _interpolator(np.array([rows[p] for p in order]), chord, keeps_samples=True)
 
 
 def annex_2() -> Interpolator:
-    """Interpolate as BS.1770-5 annex 2 prints it."""
-    rows = np.array([*_ANNEX_2, *(row[::-1] for row in reversed(_ANNEX_2))])
-    return _interpolator(np.pad(rows, ((0, 0), (2, 2))), keeps_samples=False)
+    """Interpolate as BS.1770-5 annex 2 prints it: all of it is stage one."""
+    return _interpolator(np.array(_ANNEX_2), 0.0, keeps_samples=False)
 
 
-def _interpolator(rows: NDArray[np.float64], *, keeps_samples: bool) -> Interpolator:
-    taps = rows.shape[1]
-    middle = taps // 2 - 1
-    b = (rows * (np.arange(taps) - middle)).sum(axis=1)
+def _sinc_row(at: float) -> NDArray[np.float64]:
+    distance = np.arange(_TAPS) - (_TAPS // 2 - 1) - at
+    # The sample itself (at 0) has its first tap on the window's edge, which is next to nothing.
+    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / (_TAPS / 2)) ** 2)))
+    row = np.sinc(distance) * window
+    return np.asarray(row / row.sum())
+
+
+def _interpolator(rows: NDArray[np.float64], chord: float, *, keeps_samples: bool) -> Interpolator:
+    half = rows.shape[1] // 2
+    left, right = rows[:, half - 1 :: -1], rows[:, half:]
+    outer = np.abs(left) + np.abs(right)
+    b = (rows * (np.arange(2 * half) - (half - 1))).sum(axis=1)
     a = rows.sum(axis=1) - b
     rest = rows.copy()
-    rest[:, middle] -= a
-    rest[:, middle + 1] -= b
+    rest[:, half - 1] -= a
+    rest[:, half] -= b
     g = rest.cumsum(axis=1).cumsum(axis=1)[:, :-2]
-    bounds = [np.abs(rows).sum(axis=1).max(), (abs(a) + abs(b)).max(), np.abs(g).sum(axis=1).max()]
-    bounds32 = np.array(bounds, np.float32) * np.float32(_ROUNDING)
-    return Interpolator(rows.astype(np.float32), bounds32, keeps_samples)
+    bounds = np.array(
+        [
+            outer.sum(axis=1).max() + _ROUNDING,
+            (abs(a) + abs(b)).max() + _ROUNDING,
+            outer[:_COARSE, _INNER:].sum(axis=1).max() + _ROUNDING,
+            chord + _ROUNDING,
+            np.abs(g).sum(axis=1).max() * (1.0 + _ROUNDING),
+        ]
+    )
+    even, odd = (left + right) / 2.0, (left - right) / 2.0
+    even32, odd32, bounds32 = (matrix.astype(np.float32) for matrix in (even, odd, bounds))
+    return Interpolator(even32, odd32, bounds32, keeps_samples)
 
 
 class TruePeak:
@@ -101,28 +146,38 @@ class TruePeak:
     def __init__(self, interpolator: Interpolator, channels: int) -> None:
         self._interpolator = interpolator
         self._peaks = np.zeros(channels, np.float32)
-        # The stretch before the next one to be interpolated, and all samples from there on.
-        self._rest = np.zeros((channels, 2 * BLOCK), np.float32)
+        # What the first window of the next block may reach back to, and as many as fill a group.
+        self._reach = STRETCH + interpolator.taps - 1
+        self._rest = np.zeros((channels, self._reach), np.float32)
 
-    def feed(self, block: NDArray[np.float32]) -> None:
-        """Interpolate all stretches whose neighbours on both sides are known."""
-        samples = np.concatenate((self._rest, block), axis=1)
-        stretches = samples.shape[1] // BLOCK
-        for channel, row in enumerate(samples):
-            self._peaks[channel] = _scan(row, *self._interpolator, self._peaks[channel])
-        self._rest = samples[:, (stretches - 2) * BLOCK :].copy()
+    def feed(self, block: NDArray[np.float32], maxima: NDArray[np.float32] | None = None) -> None:
+        """Interpolate all windows that this block completes; `maxima`: those of its stretches."""
+        if block.shape[1] < 2 * self._reach:
+            joined = np.concatenate((self._rest, block), axis=1)
+            self._interpolate(joined, stretch_maxima(joined))
+        else:
+            self._interpolate(block, stretch_maxima(block) if maxima is None else maxima)
+            joined = np.concatenate((self._rest, block[:, : self._reach]), axis=1)
+            self._interpolate(joined, stretch_maxima(joined))
+            joined = block
+        self._rest = joined[:, -self._reach :].copy()
 
     def finish(self) -> NDArray[np.float64]:
         """Give the peak of each channel, full scale 1.0."""
-        self.feed(np.zeros((len(self._rest), 3 * BLOCK), np.float32))
+        self.feed(np.zeros((len(self._rest), self._reach), np.float32))
         return self._peaks.astype(np.float64)
+
+    def _interpolate(self, samples: NDArray[np.float32], maxima: NDArray[np.float32]) -> None:
+        for channel, (row, row_maxima) in enumerate(zip(samples, maxima, strict=True)):
+            self._peaks[channel] = _peak(row, row_maxima, *self._interpolator, self._peaks[channel])
 
 
 def brute_force(samples: NDArray[np.float32], interpolator: Interpolator) -> float:
     """Interpolate all of one channel, leaving nothing out: what the bounds must not change."""
-    padded = np.pad(samples, (2 * BLOCK, 2 * BLOCK + -len(samples) % BLOCK))
-    boundless = interpolator._replace(bounds=np.full(3, np.inf, np.float32))
-    return float(_scan(padded, *boundless, np.float32(0.0)))
+    reach = STRETCH + interpolator.taps - 1
+    padded = np.pad(samples, reach)[None]
+    boundless = interpolator._replace(bounds=np.full(5, np.inf, np.float32))
+    return float(_peak(padded[0], stretch_maxima(padded)[0], *boundless, np.float32(0.0)))
 
 
 def decibels(magnitude: float) -> float | None:
@@ -130,85 +185,135 @@ def decibels(magnitude: float) -> float | None:
     return 20.0 * math.log10(magnitude) if magnitude > 0.0 else None
 
 
-@kernel
-def _scan(
-    samples: NDArray[np.float32],
-    table: NDArray[np.float32],
-    bounds: NDArray[np.float32],
-    keeps_samples: bool,  # noqa: FBT001
-    peak: np.float32,
-) -> np.float32:
-    stretches = samples.size // BLOCK
-    maxima = np.empty(stretches, np.float32)
-    cell = np.empty(1, np.float32)
-    loudest = 1
-    for s in range(stretches):
-        maxima[s] = _magnitude(samples[s * BLOCK : (s + 1) * BLOCK], cell)
-        if 1 <= s < stretches - 1 and maxima[s] > maxima[loudest]:
-            loudest = s
-    if keeps_samples:
-        peak = max(peak, _magnitude(maxima, cell))
-    taps = table.shape[1]
-    ahead = taps // 2 - 1
-    scratch = np.empty(BLOCK + taps, np.float32)
-    # The loudest stretch first: what is found there spares most others.
-    for turn in range(stretches - 1 if stretches > 2 else 0):  # noqa: PLR2004
-        s = turn if turn > 0 else loudest
-        begin = s * BLOCK - ahead
-        window = samples[begin : begin + BLOCK + taps - 1]
-        here = max(maxima[s], maxima[s + 1])
-        if bounds[0] * max(maxima[s - 1], here) <= peak:
-            continue
-        if bounds[1] * here + bounds[2] * _bend(window, scratch, cell) <= peak:
-            continue
-        peak = max(peak, _interpolated(window, table, scratch, cell))
-    return peak
+@kernel("f4(f4[::1])")
+def _bend(window: NDArray[np.float32]) -> np.float32:
+    """Find the largest second difference."""
+    largest = np.float32(0.0)
+    # In two halves that overlap, each of a length that needs no loop for what is left over.
+    for begin in (0, window.size - 2 - STRETCH):
+        left, middle = window[begin : begin + STRETCH], window[begin + 1 : begin + 1 + STRETCH]
+        right = window[begin + 2 : begin + 2 + STRETCH]
+        for i in range(STRETCH):
+            largest = larger(largest, abs(left[i] - middle[i] - middle[i] + right[i]))
+    return largest
 
 
-@kernel
-def _magnitude(samples: NDArray[np.float32], cell: NDArray[np.float32]) -> np.float32:
-    # As integers, as LLVM does not vectorise the maximum of floats: their order is the same.
-    largest = np.int32(0)
-    bits = samples.view(np.int32)
-    for i in range(bits.size):
-        largest = max(largest, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
-    cell.view(np.int32)[0] = largest
-    return np.float32(cell[0])
+@kernel("void(f4[::1], f4[:,::1], f4[:,::1], i8, i8, i8, f4[:,::1])")
+def _add_taps(
+    window: NDArray[np.float32],
+    even: NDArray[np.float32],
+    odd: NDArray[np.float32],
+    pair: int,
+    begin: int,
+    end: int,
+    points: NDArray[np.float32],
+) -> None:
+    """Add the taps from `begin` to `end` of two pairs of rows, three at once: 12 in registers."""
+    half = even.shape[1]
+    e_points, f_points, o_points, p_points = points[0], points[1], points[2], points[3]
+    for k in range(begin, end, 3):
+        e0, e1, e2 = even[pair, k], even[pair, k + 1], even[pair, k + 2]
+        f0, f1, f2 = even[pair + 1, k], even[pair + 1, k + 1], even[pair + 1, k + 2]
+        o0, o1, o2 = odd[pair, k], odd[pair, k + 1], odd[pair, k + 2]
+        p0, p1, p2 = odd[pair + 1, k], odd[pair + 1, k + 1], odd[pair + 1, k + 2]
+        near, far = half - 1 - k, half + k
+        # Slices of their own, as an index such as i + 1 does not vectorise.
+        l0, r0 = window[near : near + STRETCH], window[far : far + STRETCH]
+        l1, r1 = window[near - 1 : near - 1 + STRETCH], window[far + 1 : far + 1 + STRETCH]
+        l2, r2 = window[near - 2 : near - 2 + STRETCH], window[far + 2 : far + 2 + STRETCH]
+        for i in range(STRETCH):
+            s0, s1, s2 = l0[i] + r0[i], l1[i] + r1[i], l2[i] + r2[i]
+            e_points[i] = ((e_points[i] + e0 * s0) + e1 * s1) + e2 * s2
+            f_points[i] = ((f_points[i] + f0 * s0) + f1 * s1) + f2 * s2
+            d0, d1, d2 = l0[i] - r0[i], l1[i] - r1[i], l2[i] - r2[i]
+            o_points[i] = ((o_points[i] + o0 * d0) + o1 * d1) + o2 * d2
+            p_points[i] = ((p_points[i] + p0 * d0) + p1 * d1) + p2 * d2
 
 
-@kernel
-def _bend(
-    window: NDArray[np.float32], scratch: NDArray[np.float32], cell: NDArray[np.float32]
-) -> np.float32:
-    """Largest second difference."""
-    n = window.size - 2
-    left, middle, right = window[:n], window[1 : n + 1], window[2:]
-    for i in range(n):
-        scratch[i] = left[i] - middle[i] - middle[i] + right[i]
-    return _magnitude(scratch[:n], cell)
+@kernel("void(f4[:,::1])")
+def _clear(points: NDArray[np.float32]) -> None:
+    for row in range(4):
+        for i in range(STRETCH):
+            points[row, i] = np.float32(0.0)
 
 
-@kernel
+@kernel("f4(f4[:,::1])")
+def _largest(points: NDArray[np.float32]) -> np.float32:
+    """Find the largest magnitude of two pairs of rows."""
+    e_points, f_points, o_points, p_points = points[0], points[1], points[2], points[3]
+    largest = np.float32(0.0)
+    for i in range(STRETCH):
+        largest = larger(largest, abs(e_points[i]) + abs(o_points[i]))
+        largest = larger(largest, abs(f_points[i]) + abs(p_points[i]))
+    return largest
+
+
+@kernel("f4(f4[::1], f4, f4[:,::1], f4[:,::1], f4[::1], b1, f4, f4[:,::1])")
 def _interpolated(
     window: NDArray[np.float32],
-    table: NDArray[np.float32],
-    scratch: NDArray[np.float32],
-    cell: NDArray[np.float32],
+    loud: np.float32,
+    even: NDArray[np.float32],
+    odd: NDArray[np.float32],
+    bounds: NDArray[np.float32],
+    keeps_samples: bool,
+    peak: np.float32,
+    points: NDArray[np.float32],
 ) -> np.float32:
-    peak = np.float32(0.0)
-    y = scratch[:BLOCK]
-    for row in table:
-        y[:] = np.float32(0.0)
-        for k in range(0, row.size, 8):
-            h0, h1, h2, h3 = row[k], row[k + 1], row[k + 2], row[k + 3]
-            h4, h5, h6, h7 = row[k + 4], row[k + 5], row[k + 6], row[k + 7]
-            x0, x1 = window[k : k + BLOCK], window[k + 1 : k + 1 + BLOCK]
-            x2, x3 = window[k + 2 : k + 2 + BLOCK], window[k + 3 : k + 3 + BLOCK]
-            x4, x5 = window[k + 4 : k + 4 + BLOCK], window[k + 5 : k + 5 + BLOCK]
-            x6, x7 = window[k + 6 : k + 6 + BLOCK], window[k + 7 : k + 7 + BLOCK]
-            for i in range(BLOCK):
-                y[i] += ((h0 * x0[i] + h1 * x1[i]) + (h2 * x2[i] + h3 * x3[i])) + (
-                    (h4 * x4[i] + h5 * x5[i]) + (h6 * x6[i] + h7 * x7[i])
-                )
-        peak = max(peak, _magnitude(y, cell))
+    """Raise the peak to that of a group, whose largest sample is `loud`, if it is larger."""
+    pairs, half = even.shape
+    none, inner = int(np.int64(0)), min(half, _INNER)  # a bare 0 is a type of its own
+    _clear(points)
+    _add_taps(window, even, odd, none, none, inner, points)
+    if _largest(points) + bounds[2] * loud <= peak:
+        return peak
+    _add_taps(window, even, odd, none, inner, half, points)
+    coarse = _largest(points)
+    peak = larger(peak, coarse)
+    if keeps_samples:
+        coarse = larger(coarse, loud)
+    if coarse + bounds[3] * loud <= peak:
+        return peak
+    for pair in range(_COARSE, pairs, 2):
+        _clear(points)
+        _add_taps(window, even, odd, pair, none, half, points)
+        peak = larger(peak, _largest(points))
     return peak
+
+
+@kernel("f4(f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1], b1, f4)")
+def _peak(
+    samples: NDArray[np.float32],
+    maxima: NDArray[np.float32],
+    even: NDArray[np.float32],
+    odd: NDArray[np.float32],
+    bounds: NDArray[np.float32],
+    keeps_samples: bool,
+    peak: np.float32,
+) -> np.float32:
+    """Interpolate all windows, which are one group or more; the last group overlaps another."""
+    points = np.empty((4, STRETCH), np.float32)
+    taps = 2 * even.shape[1]
+    windows = samples.size - taps + 1
+    groups = windows // STRETCH
+    loudest = 0
+    for s in range(maxima.size):
+        if maxima[s] > maxima[loudest]:
+            loudest = s
+    if keeps_samples:
+        peak = larger(peak, maxima[loudest])
+    # The loudest group first: what is found there spares most others.
+    loudest = min(loudest, groups - 1)
+    for turn in range(-1, groups):
+        group = turn if turn >= 0 else loudest
+        loud = larger(maxima[group], maxima[group + 1])
+        if bounds[0] * loud > peak:
+            begin = group * STRETCH
+            window = samples[begin : begin + STRETCH + taps - 1]
+            if bounds[1] * loud + bounds[4] * _bend(window) <= peak:
+                continue
+            peak = _interpolated(window, loud, even, odd, bounds, keeps_samples, peak, points)
+    window = samples[windows - STRETCH :]
+    loud = maxima[maxima.size - 1]
+    for s in range(max(0, maxima.size - 3), maxima.size - 1):
+        loud = larger(loud, maxima[s])
+    return _interpolated(window, loud, even, odd, bounds, keeps_samples, peak, points)
