@@ -12,7 +12,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from services.analyzer.dsp.jit import reduction
+from services.analyzer.dsp.jit import kernel, reduction
 
 FRAME_AT_48_KHZ: Final = 8192
 ABSOLUTE_GATE_DBFS: Final = -70.0
@@ -54,7 +54,7 @@ class TonalBalance:
         edges_hz = [*(band.low_hz for band in BANDS), BANDS[-1].high_hz]
         bins = [math.ceil(hz * self._length / sample_rate) for hz in edges_hz]
         self._edges = np.minimum(bins, self._length // 2 + 1)
-        self._windowed = np.empty((channels, 0, self._length), np.float32)
+        self._silence = np.zeros(self._length, np.float32)
 
     def feed(self, block: NDArray[np.float32]) -> None:
         """Take in all frames that this block completes."""
@@ -65,10 +65,10 @@ class TonalBalance:
             self._rest = np.concatenate((self._rest, block[:, :begin]), axis=1)
             if self._rest.shape[1] < self._length:
                 return
-            self._take(self._rest[:, None, :])
+            self._take(self._rest[:, None, :], self._window)
         end = n - (n - begin) % self._length
         if end > begin:
-            self._take(block[:, begin:end].reshape(channels, -1, self._length))
+            self._take(block[:, begin:end].reshape(channels, -1, self._length), self._window)
         self._rest = block[:, end:].copy()
 
     def finish(self) -> tuple[float | None, ...]:
@@ -77,38 +77,54 @@ class TonalBalance:
         if not self._frames and n:  # a short file: one frame, as long as it is
             padded = np.zeros((len(self._rest), 1, self._length), np.float32)
             padded[:, 0, :n] = self._rest * _hann(n) * np.float32(math.sqrt(self._length / n))
-            self._add(padded)
+            self._take(padded, np.ones(self._length, np.float32))
         powers = np.concatenate(self._frames) if self._frames else np.empty((0, len(BANDS)))
         balance = _gated_sum(powers)
         total = float(balance.sum())
         return tuple(10.0 * math.log10(p / total) if p > 0.0 else None for p in balance.tolist())
 
-    def _take(self, frames: NDArray[np.float32]) -> None:
-        if self._windowed.shape != frames.shape:
-            self._windowed = np.empty(frames.shape, np.float32)
-        self._add(np.multiply(frames, self._window, out=self._windowed))
-
-    def _add(self, windowed: NDArray[np.float32]) -> None:
+    def _take(self, frames: NDArray[np.float32], window: NDArray[np.float32]) -> None:
         """Sum the bins of the bands, scaled to mean squares (of a sine of full scale: 0.5)."""
-        transform = scipy.fft.rfft(windowed, axis=-1)
-        powers = np.zeros((windowed.shape[1], len(BANDS)))
-        for channel in transform:
-            _add_powers(channel.view(np.float32), self._edges, powers)
-        scale = 2.0 / (self._length * float((self._window**2).sum()))
-        self._frames.append(powers * scale)
+        channels, n, _ = frames.shape
+        silence = [self._silence] * n
+        pairs = np.empty((-(-channels // 2), n, self._length), np.complex64)
+        for channel in range(0, channels, 2):
+            beside = frames[channel + 1] if channel + 1 < channels else silence
+            for left, right, pair in zip(frames[channel], beside, pairs[channel // 2], strict=True):
+                _join(left, right, window, pair.view(np.float32))
+        powers = np.zeros((n, len(BANDS)))
+        for transform in scipy.fft.fft(pairs, axis=-1, overwrite_x=True):
+            _add_powers(transform.view(np.float32), self._edges, powers)
+        self._frames.append(powers / (self._length * float((self._window**2).sum())))
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1], f4[::1])")
+def _join(
+    left: NDArray[np.float32],
+    right: NDArray[np.float32],
+    window: NDArray[np.float32],
+    pair: NDArray[np.float32],
+) -> None:
+    """Weigh two channels, which are transformed as one: l + ir."""
+    for i in range(window.size):
+        pair[2 * i], pair[2 * i + 1] = left[i] * window[i], right[i] * window[i]
 
 
 @reduction("void(f4[:,::1], i8[::1], f8[:,::1])")
 def _add_powers(
     bins: NDArray[np.float32], edges: NDArray[np.int64], powers: NDArray[np.float64]
 ) -> None:
-    """Add up re² + im², which lie side by side, between the edges."""
+    """Add up |Z(k)|² + |Z(-k)|² between the edges, which is twice |L(k)|² + |R(k)|²."""
+    length = bins.shape[1] // 2
     for frame in range(powers.shape[0]):
         for band in range(powers.shape[1]):
-            parts = bins[frame, 2 * edges[band] : 2 * edges[band + 1]]
+            begin, end = edges[band], edges[band + 1]
+            parts = bins[frame, 2 * begin : 2 * end]
+            mirrored = bins[frame, 2 * (length - end + 1) : 2 * (length - begin + 1)]
             total = 0.0
             for i in range(parts.size):
                 total += np.float64(parts[i]) * np.float64(parts[i])
+                total += np.float64(mirrored[i]) * np.float64(mirrored[i])
             powers[frame, band] += total
 
 
