@@ -55,6 +55,7 @@ class TonalBalance:
         bins = [math.ceil(hz * self._length / sample_rate) for hz in edges_hz]
         self._edges = np.minimum(bins, self._length // 2 + 1)
         self._silence = np.zeros(self._length, np.float32)
+        self._pairs = np.empty((0, 0, self._length), np.complex64)
 
     def feed(self, block: NDArray[np.float32]) -> None:
         """Take in all frames that this block completes."""
@@ -87,13 +88,17 @@ class TonalBalance:
         """Sum the bins of the bands, scaled to mean squares (of a sine of full scale: 0.5)."""
         channels, n, _ = frames.shape
         silence = [self._silence] * n
-        pairs = np.empty((-(-channels // 2), n, self._length), np.complex64)
+        shape = (-(-channels // 2), n, self._length)
+        if self._pairs.shape != shape:
+            self._pairs = np.empty(shape, np.complex64)
         for channel in range(0, channels, 2):
             beside = frames[channel + 1] if channel + 1 < channels else silence
-            for left, right, pair in zip(frames[channel], beside, pairs[channel // 2], strict=True):
+            for left, right, pair in zip(
+                frames[channel], beside, self._pairs[channel // 2], strict=True
+            ):
                 _join(left, right, window, pair.view(np.float32))
         powers = np.zeros((n, len(BANDS)))
-        for transform in scipy.fft.fft(pairs, axis=-1, overwrite_x=True):
+        for transform in scipy.fft.fft(self._pairs, axis=-1, overwrite_x=True):
             _add_powers(transform.view(np.float32), self._edges, powers)
         self._frames.append(powers / (self._length * float((self._window**2).sum())))
 
