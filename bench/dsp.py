@@ -83,24 +83,30 @@ def signals(seconds: float) -> dict[str, Samples]:
     return {"music": quiet, "hot": master, "noise": noise}
 
 
-def ours(samples: Samples, rate: int = RATE, *, spectrum: bool) -> None:
+def cut(samples: Samples) -> list[Samples]:
+    """Cut samples into blocks, each of one piece, as the decoder hands them over."""
+    size = analyze.BLOCK_SAMPLES // len(samples)
+    begins = range(0, samples.shape[1], size)
+    return [np.ascontiguousarray(samples[:, begin : begin + size]) for begin in begins]
+
+
+def ours(blocks: list[Samples], rate: int = RATE, *, spectrum: bool) -> None:
     """Measure all there is, as the analyzer does."""
-    names = STEREO if len(samples) == len(STEREO) else SURROUND
+    names = STEREO if len(blocks[0]) == len(STEREO) else SURROUND
     meters = analyze._Meters(rate, names)  # noqa: SLF001 - the meters alone, without a file
     if not spectrum:
         meters._spectrum = Silent()  # type: ignore[assignment]  # noqa: SLF001
-    size = analyze.BLOCK_SAMPLES // len(samples)
-    for begin in range(0, samples.shape[1], size):
-        meters.feed(samples[:, begin : begin + size])
-    meters.peak(meters.loudness(samples.shape[1] / rate, with_timeline=False).integrated_lufs)
+    for block in blocks:
+        meters.feed(block)
+    duration_s = sum(block.shape[1] for block in blocks) / rate
+    meters.peak(meters.loudness(duration_s, with_timeline=False).integrated_lufs)
     meters.image()
 
 
-def loudness_alone(samples: Samples) -> None:
+def loudness_alone(blocks: list[Samples]) -> None:
     """Measure integrated loudness and its range."""
-    kweighting = KWeighting(RATE, len(samples))
-    size = analyze.BLOCK_SAMPLES // len(samples)
-    parts = [kweighting.feed(samples[:, at : at + size]) for at in range(0, samples.shape[1], size)]
+    kweighting = KWeighting(RATE, len(STEREO))
+    parts = [kweighting.feed(block) for block in blocks]
     steps = gating.channel_weights(STEREO) @ np.concatenate(parts, axis=1)
     gating.integrated(gating.window_powers(steps, RATE, gating.MOMENTARY_STEPS, 10))
     loudness_range(gating.window_powers(steps, RATE, gating.SHORT_TERM_STEPS, 10))
@@ -171,11 +177,12 @@ def peers(samples: Samples) -> dict[str, Callable[[], None]]:
 
 def compare(signal: str, samples: Samples, rounds: int) -> list[Row]:
     """Take turns, so that all meet the same weather."""
+    blocks = cut(samples)
     calls: dict[str, Callable[[], None]] = {
-        "all measures": lambda: ours(samples, spectrum=False),
-        "I, LRA": lambda: loudness_alone(samples),
+        "all measures": lambda: ours(blocks, spectrum=False),
+        "I, LRA": lambda: loudness_alone(blocks),
         "spectrum": lambda: balance_alone(samples),
-        "everything": lambda: ours(samples, spectrum=True),
+        "everything": lambda: ours(blocks, spectrum=True),
         **peers(samples),
     }
     taken: dict[str, list[float]] = {what: [] for what in calls}
@@ -202,10 +209,10 @@ def worst(seconds: float, rounds: int) -> Row:
     """Measure what takes longest: 8 channels of noise at full scale and 192 kHz."""
     shape = (len(SURROUND), round(seconds * WORST_RATE))
     noise = np.random.default_rng(1770).uniform(-1.0, 1.0, shape).astype(np.float32)
-    taken = []
+    blocks, taken = cut(noise), []
     for _ in range(rounds):
         start = time.process_time()
-        ours(noise, WORST_RATE, spectrum=True)
+        ours(blocks, WORST_RATE, spectrum=True)
         taken.append(1e3 * (time.process_time() - start))
     ms = round(statistics.median(taken), 1)
     return Row(signal="worst", what="everything", ms=ms, seconds=seconds)

@@ -43,12 +43,20 @@ def frame_length(sample_rate: int) -> int:
     return int(FRAME_AT_48_KHZ * 2.0**octaves)
 
 
+HALVED_FROM_HZ: Final = 176_400
+"""From this rate on, frames are reduced to half of it, which still has room for 20 kHz."""
+
+_HALF_BAND: Final = np.sinc(np.arange(1, 8, 2) / 2) * np.kaiser(15, 6.0)[8::2]
+"""Taps to both sides of a middle one of 1: flat up to 20 kHz, -62 dB for what would fold there."""
+
+
 class TonalBalance:
     """Collects the power of the bands, frame by frame."""
 
     def __init__(self, sample_rate: int, channels: int) -> None:
         self._length = frame_length(sample_rate)
         self._window = _hann(self._length)
+        self._is_halved = sample_rate >= HALVED_FROM_HZ
         self._rest = np.empty((channels, 0), np.float32)
         self._frames: list[NDArray[np.float64]] = []  # (frames, bands) of each block
         edges_hz = [*(band.low_hz for band in BANDS), BANDS[-1].high_hz]
@@ -86,9 +94,11 @@ class TonalBalance:
 
     def _take(self, frames: NDArray[np.float32], window: NDArray[np.float32]) -> None:
         """Sum the bins of the bands, scaled to mean squares (of a sine of full scale: 0.5)."""
-        channels, n, _ = frames.shape
-        silence = [self._silence] * n
-        shape = (-(-channels // 2), n, self._length)
+        if self._is_halved:
+            frames, window = _halved(frames, window), np.ones(self._length // 2, np.float32)
+        channels, n, length = frames.shape
+        silence = [self._silence[:length]] * n
+        shape = (-(-channels // 2), n, length)
         if self._pairs.shape != shape:
             self._pairs = np.empty(shape, np.complex64)
         for channel in range(0, channels, 2):
@@ -96,14 +106,50 @@ class TonalBalance:
             for left, right, pair in zip(
                 frames[channel], beside, self._pairs[channel // 2], strict=True
             ):
-                _join(left, right, window, pair.view(np.float32))
+                _join(left, right, window, pair.view(np.float32).reshape(-1, 2))
         powers = np.zeros((n, len(BANDS)))
         for transform in scipy.fft.fft(self._pairs, axis=-1, overwrite_x=True):
             _add_powers(transform.view(np.float32), self._edges, powers)
         self._frames.append(powers / (self._length * float((self._window**2).sum())))
 
 
-@kernel("void(f4[::1], f4[::1], f4[::1], f4[::1])")
+def _halved(frames: NDArray[np.float32], window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weigh frames, and keep every other sample of what a half-band filter leaves of them."""
+    channels, n, length = frames.shape
+    halves = np.empty((channels, n, length // 2), np.float32)
+    taps = _HALF_BAND.astype(np.float32)
+    odd = np.zeros(length // 2 + 2 * len(_HALF_BAND), np.float32)
+    for rows, half_rows in zip(frames, halves, strict=True):
+        for row, half in zip(rows, half_rows, strict=True):
+            _halve(row.reshape(-1, 2), window.reshape(-1, 2), taps, odd, half)
+    return halves
+
+
+@kernel("void(f4[:,::1], f4[:,::1], f4[::1], f4[::1], f4[::1])")
+def _halve(
+    samples: NDArray[np.float32],
+    window: NDArray[np.float32],
+    taps: NDArray[np.float32],
+    odd: NDArray[np.float32],
+    half: NDArray[np.float32],
+) -> None:
+    """Halve a frame, whose samples and window come in pairs; `odd` has room for half a frame."""
+    n, reach = half.size, taps.size
+    odd_samples = odd[reach : reach + n]
+    for i in range(n):
+        half[i] = samples[i, 0] * window[i, 0]
+        odd_samples[i] = samples[i, 1] * window[i, 1]
+    l0, r0 = odd[reach - 1 : reach - 1 + n], odd[reach : reach + n]
+    l1, r1 = odd[reach - 2 : reach - 2 + n], odd[reach + 1 : reach + 1 + n]
+    l2, r2 = odd[reach - 3 : reach - 3 + n], odd[reach + 2 : reach + 2 + n]
+    l3, r3 = odd[reach - 4 : reach - 4 + n], odd[reach + 3 : reach + 3 + n]
+    a, b, c, d = taps[0], taps[1], taps[2], taps[3]
+    for i in range(n):
+        near = a * (l0[i] + r0[i]) + b * (l1[i] + r1[i])
+        half[i] += near + c * (l2[i] + r2[i]) + d * (l3[i] + r3[i])
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1], f4[:,::1])")
 def _join(
     left: NDArray[np.float32],
     right: NDArray[np.float32],
@@ -112,7 +158,7 @@ def _join(
 ) -> None:
     """Weigh two channels, which are transformed as one: l + ir."""
     for i in range(window.size):
-        pair[2 * i], pair[2 * i + 1] = left[i] * window[i], right[i] * window[i]
+        pair[i, 0], pair[i, 1] = left[i] * window[i], right[i] * window[i]
 
 
 @reduction("void(f4[:,::1], i8[::1], f8[:,::1])")
