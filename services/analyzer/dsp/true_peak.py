@@ -11,14 +11,15 @@ bounds hold for any samples x of largest magnitude |x|, and any row h of taps:
 
     1  |y| ≤ Σ|h| · |x|
     2  |y| ≤ (|a| + |b|) · |x| + Σ|g| · |Δ²x|
-    3  |y| ≤ |inner taps of y| + Σ|outer taps| · |x|
+    3  |y| ≤ |inner taps of y| + Σ|outer taps| · |x|, of a coarse point
     4  |y| ≤ the larger of two coarse points beside it + Σ|r| · |x|
 
 1 is the triangle inequality. 2 splits h into linear interpolation between the two middle samples
 (a, b), and a rest whose sum and first moment are 0, which is hence a sum (g) of second differences.
 3 and 4 are for two stages: first four points a sample, by their inner taps and then by all, and
 only then the others. A row between two of these four is a point on their chord, plus a rest:
-h = (1 - t) h₀ + t h₁ + r. So |y| ≤ (1 - t) |y₀| + t |y₁| + |r x|, which is 4.
+h = (1 - t) h₀ + t h₁ + r. So |y| ≤ (1 - t) |y₀| + t |y₁| + |r x|, which is 4. What 3 shows out has
+no such points either: Σ|r| is added to it.
 """
 
 import math
@@ -121,7 +122,7 @@ def _sinc_row(at: float, taps: int) -> NDArray[np.float64]:
 
 def _interpolator(rows: NDArray[np.float64], chord: float, *, keeps_samples: bool) -> Interpolator:
     half = rows.shape[1] // 2
-    inner = half // 3
+    inner = half * 5 // 12  # of noise and of loud masters, most goes out here
     left, right = rows[:, half - 1 :: -1], rows[:, half:]
     outer = np.abs(left) + np.abs(right)
     b = (rows * (np.arange(2 * half) - (half - 1))).sum(axis=1)
@@ -134,7 +135,7 @@ def _interpolator(rows: NDArray[np.float64], chord: float, *, keeps_samples: boo
         [
             outer.sum(axis=1).max() + _ROUNDING,
             (abs(a) + abs(b)).max() + _ROUNDING,
-            outer[:_COARSE, inner:].sum(axis=1).max() + _ROUNDING,
+            outer[:_COARSE, inner:].sum(axis=1).max() + chord + _ROUNDING,
             chord + _ROUNDING,
             np.abs(g).sum(axis=1).max() * (1.0 + _ROUNDING),
         ]
