@@ -31,7 +31,14 @@ from services.analyzer.dsp.scan import stretch_maxima
 from services.analyzer.dsp.spectrum import BANDS, TonalBalance
 from services.analyzer.dsp.stereo import StereoImage
 from services.analyzer.dsp.timeline import timeline
-from services.analyzer.dsp.true_peak import TruePeak, annex_2, decibels, kaiser_sinc, oversampling
+from services.analyzer.dsp.true_peak import (
+    QUADRUPLE_RATE,
+    TruePeak,
+    annex_2,
+    decibels,
+    kaiser_sinc,
+    oversampling,
+)
 
 BLOCK_SAMPLES: Final = 1 << 22
 """Of all channels, 16 MiB: 44 s of 48 kHz stereo, so that K-weighting starts its lanes seldom."""
@@ -94,7 +101,10 @@ class _Meters:
         self._step_peak = StepPeaks(sample_rate)
         self._step_peaks: list[NDArray[np.float32]] = []
         self._true_peak = TruePeak(kaiser_sinc(oversampling(sample_rate)), channels)
-        self._true_peak_bs1770 = TruePeak(annex_2(), channels)
+        # Annex 2: "signals that are at higher sampling rates require proportionately less
+        # over-sampling". From here on they are as fast as oversampled ones, and their peak is read.
+        oversampled = sample_rate < QUADRUPLE_RATE
+        self._true_peak_bs1770 = TruePeak(annex_2(), channels) if oversampled else None
         self._spectrum = TonalBalance(sample_rate, channels)
         self._levels = Levels(channels)
         self._stereo = StereoImage() if channels == _PAIR else None
@@ -108,7 +118,8 @@ class _Meters:
             maxima = stretch_maxima(piece)
             self._levels.feed(piece, maxima)
             self._true_peak.feed(piece, maxima)
-            self._true_peak_bs1770.feed(piece, maxima)
+            if self._true_peak_bs1770 is not None:
+                self._true_peak_bs1770.feed(piece, maxima)
             self._step_peaks.append(self._step_peak.feed(piece))
             if self._stereo is not None:
                 self._stereo.feed(piece)
@@ -160,7 +171,9 @@ class _Meters:
         """BS.1770-5 annex 2, by the closer interpolator and by the one it prints."""
         samples = self._levels.peaks.tolist()
         between = self._true_peak.finish().tolist()
-        bs1770 = self._true_peak_bs1770.finish().tolist()
+        bs1770 = samples
+        if self._true_peak_bs1770 is not None:
+            bs1770 = self._true_peak_bs1770.finish().tolist()
         true_peak_dbtp = decibels(max(between))
         return Peak(
             true_peak_dbtp=true_peak_dbtp,

@@ -11,7 +11,7 @@ from decibus.errors import TooLong
 from decibus.messages import AnalyzeOptions, Measurement
 from services.analyzer import analyze as analyzer
 from services.analyzer.analyze import analyze, warm
-from tests.signals import Samples, as_file, music, sine, tones
+from tests.signals import Samples, as_file, faded_sine, music, sine, tones
 
 
 def measured(
@@ -57,6 +57,17 @@ def test_silence_has_no_levels_and_nothing_in_it_is_infinite() -> None:
     assert all(band.level_db is None for band in found.spectrum.bands)
     assert (found.silence.lead_s, found.silence.tail_s) == (1.0, 1.0)
     assert found.dc_offset == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("rate", "shown_dbtp"), [(96_000, -5.98), (176_400, -9.03)])
+def test_annex_2_asks_for_no_more_samples_where_there_are_four_times_as_many(
+    rate: int, shown_dbtp: float
+) -> None:
+    found = measured(faded_sine(rate, divisor=4.0, amplitude=0.5, degrees=45.0), rate)
+
+    assert found.peak.sample_peak_dbfs == pytest.approx(-9.03, abs=0.01)
+    assert found.peak.true_peak_bs1770_dbtp == pytest.approx(shown_dbtp, abs=0.01)
+    assert found.peak.true_peak_dbtp == pytest.approx(-6.02, abs=0.02)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 63, 4_799, 19_199])

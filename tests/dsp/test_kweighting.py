@@ -54,15 +54,18 @@ def test_steps_are_the_filtered_energy_between_the_nearest_samples(rate: int) ->
     assert np.array_equal(step_edges(rate, 0, 124), edges)
 
 
-@pytest.mark.parametrize("rate", [11_025, 44_100, 48_000])
-def test_lanes_are_the_filter_itself(rate: int) -> None:
-    samples = music(8.0, rate)
+@pytest.mark.parametrize(
+    ("rate", "channels"),
+    [(11_025, 2), (44_100, 2), (48_000, 1), (48_000, 3), (48_000, 6), (48_000, 8)],
+)
+def test_lanes_are_the_filter_itself(rate: int, channels: int) -> None:
+    samples = music(8.0, rate, channels=channels)
     samples[:, 2 * rate : 3 * rate] *= np.float32(1e-4)  # quiet after loud: nothing rings on
 
-    energies = KWeighting(rate, 2).feed(samples)
+    energies = KWeighting(rate, channels).feed(samples)
 
-    streaming = KWeighting(rate, 2)
-    one_by_one = [streaming.feed(block) for block in cut(samples, (rate,))]  # too short for lanes
+    streaming = KWeighting(rate, channels)
+    one_by_one = [streaming.feed(block) for block in cut(samples, (rate // 4,))]  # without lanes
     assert energies == pytest.approx(np.concatenate(one_by_one, axis=1), rel=1e-9)
 
 

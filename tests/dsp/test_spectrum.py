@@ -19,7 +19,7 @@ def balance(
     return np.array([-np.inf if level is None else level for level in spectrum.finish()])
 
 
-@pytest.mark.parametrize("rate", [44_100, 48_000, 96_000])
+@pytest.mark.parametrize("rate", [44_100, 48_000, 96_000, 192_000])
 @pytest.mark.parametrize(
     ("hz", "band"),
     [(40.0, "sub"), (120.0, "bass"), (350.0, "low_mid"), (1_000.0, "mid"), (4_000.0, "high_mid")],
@@ -30,6 +30,32 @@ def test_a_tone_is_all_in_its_band(hz: float, band: str, rate: int) -> None:
     names = [b.name for b in BANDS]
     assert names[int(levels.argmax())] == band
     assert levels.max() == pytest.approx(0.0, abs=0.01)
+
+
+@pytest.mark.parametrize("rate", [8_000, 48_000, 176_400, 192_000])
+@pytest.mark.parametrize(("dbfs", "counts"), [(-66.5, True), (-67.5, False)])
+def test_a_frame_counts_from_minus_70_dbfs_mean_square(
+    rate: int, dbfs: float, *, counts: bool
+) -> None:
+    mono = sine(1.0, dbfs, rate, hz=1_000.0, channels=1)  # 3.01 dB less
+
+    assert np.isfinite(balance(mono, rate)).any() == counts
+
+
+def test_channels_are_added_up() -> None:
+    low, high = sine(1.0, -20.0, hz=100.0, channels=1), sine(1.0, -20.0, hz=1_000.0, channels=1)
+
+    for both in ([low, high], [high, low], [low, high, 0.0 * low]):
+        levels = balance(np.concatenate(both).astype(np.float32))
+
+        assert levels[[1, 3]] == pytest.approx([-3.01, -3.01], abs=0.01)
+
+
+def test_what_is_far_over_20_khz_does_not_fold_into_the_bands() -> None:
+    tone = sine(1.0, -20.0, 192_000, hz=1_000.0)
+    over = sine(1.0, -20.0, 192_000, hz=80_000.0)
+
+    assert balance(tone + over, 192_000)[5] < -60.0
 
 
 def test_white_noise_fills_the_bands_by_their_width() -> None:

@@ -46,7 +46,9 @@ def test_a_sine_at_any_phase(share: float, degrees: float) -> None:
     [
         (44_100, 0.45, CLOSE_DB),
         (48_000, 0.45, CLOSE_DB),
+        (88_200, 0.239, CLOSE_DB),
         (96_000, 0.22, CLOSE_DB),
+        (176_400, 0.12, CLOSE_DB),
         (192_000, 0.11, CLOSE_DB),
     ],
 )

@@ -18,7 +18,7 @@ from services.analyzer.dsp.jit import kernel
 STEPS_PER_S: Final = 100
 
 LANES: Final = 16
-WARM_UP_STEPS: Final = 20
+WARM_UP_STEPS: Final = 15
 _TILE: Final = 96
 _UNHEARD: Final = 1e-100  # far below what float32 holds, far above what a CPU adds slowly
 
@@ -65,9 +65,10 @@ class KWeighting:
     """
     Filters a stream, and sums the squares of each step.
 
-    A filter is a chain: each sample waits for the one before. So a long block is cut into 16 lanes
-    of equal length, which are filtered side by side. Each lane but the first starts 0.2 s early, in
-    silence, in which the slower pole forgets its past by e^-47; the last one's state is carried on.
+    A filter is a chain: each sample waits for the one before. So 16 lanes are filtered side by
+    side, those of a channel being equal parts of its block. A lane that is not its channel's first
+    starts 0.15 s early, in silence: in this time the slower pole forgets its past by e^-36, which
+    is what float64 rounds off anyway. The state of a channel's last lane is carried on.
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
@@ -88,8 +89,13 @@ class KWeighting:
         edges = step_edges(self._sample_rate, self._steps + 1, at_most)
         ends = edges[edges <= end] - self._samples
         energies = np.empty((len(block), len(ends)))
-        for samples, state, row in zip(block, self._states, energies, strict=True):
-            self._filter(samples, ends, state, row)
+        block = np.ascontiguousarray(block)
+        channel = 0
+        while channel < len(block):
+            together = min(LANES, 1 << ((len(block) - channel).bit_length() - 1))
+            group = slice(channel, channel + together)
+            self._filter(block[group], ends, self._states[group], energies[group])
+            channel += together
         self._samples = end
         self._steps += len(ends)
         return energies * self._power_gain
@@ -98,31 +104,42 @@ class KWeighting:
         self,
         samples: NDArray[np.float32],
         ends: NDArray[np.int64],
-        state: NDArray[np.float64],
+        states: NDArray[np.float64],
         energies: NDArray[np.float64],
     ) -> None:
-        steps = self._lane_steps(len(ends))
+        """Filter 1, 2, 4, 8 or 16 channels."""
+        lanes = LANES // len(samples)
+        steps = self._lane_steps(len(ends), lanes)
         if not steps:
-            _filter(samples, ends, self._taps, state, energies)
+            self._filter_each(samples, ends, states, energies)
             return
         # In between: from the end of the first step on, all that the lanes can share equally.
-        first, last = ends[0], ends[LANES * steps]
-        lanes = np.empty((LANES, steps))
-        _filter(samples[:first], ends[:1], self._taps, state, energies)
-        _filter_lanes(samples[:last], ends[: steps + 1], self._warm_up, self._taps, state, lanes)
-        energies[1 : LANES * steps + 1] = lanes.ravel()
-        rest = LANES * steps + 1
-        _filter(samples[last:], ends[rest:] - last, self._taps, state, energies[rest:])
+        first, last, rest = ends[0], ends[lanes * steps], lanes * steps + 1
+        self._filter_each(samples[:, :first], ends[:1], states, energies[:, :1])
+        between = np.empty((len(samples), lanes, steps))
+        _filter_lanes(samples, ends[: steps + 1], self._warm_up, self._taps, states, between)
+        energies[:, 1:rest] = between.reshape(len(samples), -1)
+        self._filter_each(samples[:, last:], ends[rest:] - last, states, energies[:, rest:])
+
+    def _filter_each(
+        self,
+        samples: NDArray[np.float32],
+        ends: NDArray[np.int64],
+        states: NDArray[np.float64],
+        energies: NDArray[np.float64],
+    ) -> None:
+        for row, state, row_energies in zip(samples, states, energies, strict=True):
+            _filter(row, ends, self._taps, state, row_energies)
 
     @property
     def _warm_up(self) -> int:
         return WARM_UP_STEPS * self._sample_rate // STEPS_PER_S
 
-    def _lane_steps(self, steps: int) -> int:
+    def _lane_steps(self, steps: int, lanes: int) -> int:
         """Choose how many steps a lane has; 0 when lanes do not pay."""
         # After a period the nearest samples come round again: all lanes have the same edges.
         period = STEPS_PER_S // math.gcd(STEPS_PER_S, self._sample_rate)
-        lane_steps = (steps - 1) // LANES // period * period
+        lane_steps = (steps - 1) // lanes // period * period
         return lane_steps if lane_steps > WARM_UP_STEPS else 0
 
 
@@ -171,21 +188,27 @@ def _filter(
     state[4], state[5], state[6] = w1, w2, energy
 
 
-@kernel("void(f4[::1], i8, i8, i8, f4[:,::1])")
+@kernel("f4[::1](f4[:,::1], i8, i8, i8, i8)")
+def _part(
+    samples: NDArray[np.float32], lane: int, begin: int, stride: int, n: int
+) -> NDArray[np.float32]:
+    """Give `n` samples of a lane; `begin` is for the first of each channel."""
+    lanes = LANES // samples.shape[0]
+    # Nothing is before the first sample. Any will do: no first lane keeps what it was warmed with.
+    at = max(0, begin + lane % lanes * stride)
+    return samples[lane // lanes, at : at + n]
+
+
+@kernel("void(f4[:,::1], i8, i8, i8, f4[:,::1])")
 def _lay_out(
     samples: NDArray[np.float32], begin: int, stride: int, n: int, tile: NDArray[np.float32]
 ) -> None:
-    """Write `n` samples of each lane, one lane a column; what precedes the samples stays as is."""
+    """Write `n` samples of each lane, one lane a column."""
     for lane in range(0, LANES, 4):
-        at = begin + lane * stride
-        if at < 0:
-            for t in range(n):
-                for i in range(1, 4):
-                    tile[t, i] = samples[at + i * stride + t]
-            continue
-        a, b = samples[at : at + n], samples[at + stride : at + stride + n]
-        at += 2 * stride
-        c, d = samples[at : at + n], samples[at + stride : at + stride + n]
+        a = _part(samples, lane, begin, stride, n)
+        b = _part(samples, lane + 1, begin, stride, n)
+        c = _part(samples, lane + 2, begin, stride, n)
+        d = _part(samples, lane + 3, begin, stride, n)
         for t in range(n):
             row = tile[t]
             row[lane], row[lane + 1], row[lane + 2], row[lane + 3] = a[t], b[t], c[t], d[t]
@@ -219,16 +242,28 @@ def _advance(tile: NDArray[np.float32], n: int, taps: Taps, states: NDArray[np.f
             energies[i] += w * w
 
 
-@kernel("void(f4[::1], i8[::1], i8, UniTuple(f8, 8), f8[::1], f8[:,::1])")
+@kernel("void(f8[:,::1], i8)")
+def _hush(states: NDArray[np.float64], lane: int) -> None:
+    """End what rings on in silence, as `_filter` does."""
+    ringing = 0.0
+    for k in range(2, 6):
+        ringing += abs(states[k, lane])
+    if ringing < _UNHEARD:
+        for k in range(2, 6):
+            states[k, lane] = 0.0
+
+
+@kernel("void(f4[:,::1], i8[::1], i8, UniTuple(f8, 8), f8[:,::1], f8[:,:,::1])")
 def _filter_lanes(
     samples: NDArray[np.float32],
     edges: NDArray[np.int64],
     warm_up: int,
     taps: Taps,
-    state: NDArray[np.float64],
+    channel_states: NDArray[np.float64],
     energies: NDArray[np.float64],
 ) -> None:
-    """Filter from the first edge to the samples' end; `edges` are those of the first lane."""
+    """Filter (channels, lanes, steps) between edges, of which those of the first lane are given."""
+    lanes = LANES // samples.shape[0]
     begin, stride = edges[0], edges[-1] - edges[0]
     tile = np.zeros((_TILE, LANES), np.float32)
     states = np.zeros((_STATE, LANES))
@@ -236,21 +271,20 @@ def _filter_lanes(
         n = min(_TILE, -at)
         _lay_out(samples, begin + at, stride, n, tile)
         _advance(tile, n, taps, states)
-    for k in range(_STATE):
-        states[k, 0] = state[k]
-    for lane in range(1, LANES):
+    for lane in range(LANES):
         states[6, lane] = 0.0
+        if lane % lanes == 0:
+            for k in range(_STATE):
+                states[k, lane] = channel_states[lane // lanes, k]
     for step in range(edges.size - 1):
         for at in range(edges[step], edges[step + 1], _TILE):
             n = min(_TILE, edges[step + 1] - at)
             _lay_out(samples, at, stride, n, tile)
             _advance(tile, n, taps, states)
-        for i in range(LANES):
-            energies[i, step] = states[6, i]
-            states[6, i] = 0.0
-            ringing = abs(states[2, i]) + abs(states[3, i]) + abs(states[4, i]) + abs(states[5, i])
-            if ringing < _UNHEARD:
-                for k in range(2, 6):
-                    states[k, i] = 0.0
-    for k in range(_STATE):
-        state[k] = states[k, LANES - 1]
+        for lane in range(LANES):
+            energies[lane // lanes, lane % lanes, step] = states[6, lane]
+            states[6, lane] = 0.0
+            _hush(states, lane)
+    for channel in range(samples.shape[0]):
+        for k in range(_STATE):
+            channel_states[channel, k] = states[k, (channel + 1) * lanes - 1]

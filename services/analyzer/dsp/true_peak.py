@@ -2,7 +2,8 @@
 True peak: the maximum between the samples, ITU-R BS.1770-5 annex 2.
 
 Two interpolators are read: the one that annex 2 prints, which other meters use and which misses up
-to 0.3 dB, and a Kaiser-windowed sinc of 48 taps, within 0.05 dB up to 0.45 of the sample rate.
+to 0.3 dB, and a Kaiser-windowed sinc, within 0.05 dB up to 0.45 of the rate at 44.1 and 48 kHz,
+and up to 21 kHz at the higher rates. The faster the samples, the fewer points lie between them.
 
 Most of the signal cannot reach the running maximum, and is not interpolated; the result is bit for
 bit that of interpolating all. Each group of 64 windows goes on until a bound shows it out. The
@@ -10,14 +11,15 @@ bounds hold for any samples x of largest magnitude |x|, and any row h of taps:
 
     1  |y| ≤ Σ|h| · |x|
     2  |y| ≤ (|a| + |b|) · |x| + Σ|g| · |Δ²x|
-    3  |y| ≤ |inner taps of y| + Σ|outer taps| · |x|
+    3  |y| ≤ |inner taps of y| + Σ|outer taps| · |x|, of a coarse point
     4  |y| ≤ the larger of two coarse points beside it + Σ|r| · |x|
 
 1 is the triangle inequality. 2 splits h into linear interpolation between the two middle samples
 (a, b), and a rest whose sum and first moment are 0, which is hence a sum (g) of second differences.
 3 and 4 are for two stages: first four points a sample, by their inner taps and then by all, and
 only then the others. A row between two of these four is a point on their chord, plus a rest:
-h = (1 - t) h₀ + t h₁ + r. So |y| ≤ (1 - t) |y₀| + t |y₁| + |r x|, which is 4.
+h = (1 - t) h₀ + t h₁ + r. So |y| ≤ (1 - t) |y₀| + t |y₁| + |r x|, which is 4. What 3 shows out has
+no such points either: Σ|r| is added to it.
 """
 
 import math
@@ -26,13 +28,17 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from services.analyzer.dsp.fir import ROWS, add_taps
 from services.analyzer.dsp.jit import kernel, larger
 from services.analyzer.dsp.scan import STRETCH, stretch_maxima
 
-_TAPS: Final = 48
+DOUBLE_RATE: Final = 88_200
+QUADRUPLE_RATE: Final = 176_400
+
+_TAPS: Final = {16: 48, 8: 24, 4: 24}  # of so many points: fast samples end far over what is heard
 _KAISER_BETA: Final = 9.0
-_INNER: Final = 9  # pairs of taps on both sides of a point, that are added first
 _COARSE: Final = 2  # pairs of rows that stage one takes: points at 1/4, 1/2 and 3/4
+_PART: Final = 32
 _ROUNDING: Final = 2e-5  # of the largest sample: over what float32 may add to 48 products
 
 # BS.1770-5 annex 2, table 1: phases 0 and 1. Phases 3 and 2 are their mirror images.
@@ -56,13 +62,15 @@ class Interpolator(NamedTuple):
 
     A pair's larger magnitude is |even| + |odd|: of its even part with the sums of the samples at
     the same distance to both sides, and of its odd part with their differences, nearest first.
-    `bounds` are the factors of |x| in the bounds 1 to 4, and of |Δ²x| in 2. `keeps_samples`: they
-    are points of the interpolated signal, too, without a row of their own.
+    `bounds` are the factors of |x| in the bounds 1 to 4, and of |Δ²x| in 2. `inner`: taps on either
+    side of a point that are added first. `keeps_samples`: the samples are points of the
+    interpolated signal, too, without a row of their own.
     """
 
     even: NDArray[np.float32]
     odd: NDArray[np.float32]
     bounds: NDArray[np.float32]
+    inner: int
     keeps_samples: bool
 
     @property
@@ -80,9 +88,9 @@ class Interpolator(NamedTuple):
 
 def oversampling(sample_rate: int) -> int:
     """Give the points per sample: the faster the samples, the fewer are needed between them."""
-    if sample_rate < 96_000:  # noqa: PLR2004
+    if sample_rate < DOUBLE_RATE:
         return 16
-    return 8 if sample_rate < 192_000 else 4  # noqa: PLR2004
+    return 8 if sample_rate < QUADRUPLE_RATE else 4
 
 
 def kaiser_sinc(points: int) -> Interpolator:
@@ -90,7 +98,7 @@ def kaiser_sinc(points: int) -> Interpolator:
     quarter = points // 4
     coarse = [quarter, 2 * quarter]
     order = coarse + [p for p in range(1, points // 2) if p not in coarse]
-    rows = {p: _sinc_row(p / points) for p in (0, *order)}
+    rows = {p: _sinc_row(p / points, _TAPS[points]) for p in (0, *order)}
     chord = 0.0
     for p in order[_COARSE:]:
         before, t = p - p % quarter, p % quarter / quarter
@@ -100,20 +108,21 @@ def kaiser_sinc(points: int) -> Interpolator:
 
 
 def annex_2() -> Interpolator:
-    """Interpolate as BS.1770-5 annex 2 prints it: all of it is stage one."""
+    """Interpolate as BS.1770-5 annex 2 prints it, for 48 kHz: all of it is stage one."""
     return _interpolator(np.array(_ANNEX_2), 0.0, keeps_samples=False)
 
 
-def _sinc_row(at: float) -> NDArray[np.float64]:
-    distance = np.arange(_TAPS) - (_TAPS // 2 - 1) - at
+def _sinc_row(at: float, taps: int) -> NDArray[np.float64]:
+    distance = np.arange(taps) - (taps // 2 - 1) - at
     # The sample itself (at 0) has its first tap on the window's edge, which is next to nothing.
-    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / (_TAPS / 2)) ** 2)))
+    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / (taps / 2)) ** 2)))
     row = np.sinc(distance) * window
     return np.asarray(row / row.sum())
 
 
 def _interpolator(rows: NDArray[np.float64], chord: float, *, keeps_samples: bool) -> Interpolator:
     half = rows.shape[1] // 2
+    inner = half * 5 // 12  # of noise and of loud masters, most goes out here
     left, right = rows[:, half - 1 :: -1], rows[:, half:]
     outer = np.abs(left) + np.abs(right)
     b = (rows * (np.arange(2 * half) - (half - 1))).sum(axis=1)
@@ -126,14 +135,14 @@ def _interpolator(rows: NDArray[np.float64], chord: float, *, keeps_samples: boo
         [
             outer.sum(axis=1).max() + _ROUNDING,
             (abs(a) + abs(b)).max() + _ROUNDING,
-            outer[:_COARSE, _INNER:].sum(axis=1).max() + _ROUNDING,
+            outer[:_COARSE, inner:].sum(axis=1).max() + chord + _ROUNDING,
             chord + _ROUNDING,
             np.abs(g).sum(axis=1).max() * (1.0 + _ROUNDING),
         ]
     )
     even, odd = (left + right) / 2.0, (left - right) / 2.0
     even32, odd32, bounds32 = (matrix.astype(np.float32) for matrix in (even, odd, bounds))
-    return Interpolator(even32, odd32, bounds32, keeps_samples)
+    return Interpolator(even32, odd32, bounds32, inner, keeps_samples)
 
 
 class TruePeak:
@@ -185,114 +194,70 @@ def decibels(magnitude: float) -> float | None:
     return 20.0 * math.log10(magnitude) if magnitude > 0.0 else None
 
 
-@kernel("f4(f4[::1])")
-def _bend(window: NDArray[np.float32]) -> np.float32:
-    """Find the largest second difference."""
-    largest = np.float32(0.0)
-    # In two halves that overlap, each of a length that needs no loop for what is left over.
-    for begin in (0, window.size - 2 - STRETCH):
-        left, middle = window[begin : begin + STRETCH], window[begin + 1 : begin + 1 + STRETCH]
-        right = window[begin + 2 : begin + 2 + STRETCH]
-        for i in range(STRETCH):
-            largest = larger(largest, abs(left[i] - middle[i] - middle[i] + right[i]))
-    return largest
+@kernel("b1(f4[::1], i8, i8, f4, f4, f4)")
+def _may_exceed(
+    samples: NDArray[np.float32],
+    at: int,
+    n: int,
+    least: np.float32,
+    factor: np.float32,
+    peak: np.float32,
+) -> bool:
+    """Tell whether `least` and so many times the largest second difference are over the peak."""
+    for part in range((n - 2 + _PART - 1) // _PART):  # where it bends much, one is enough
+        begin = at + min(part * _PART, n - 2 - _PART)  # the last overlaps another
+        left, middle = samples[begin : begin + _PART], samples[begin + 1 : begin + 1 + _PART]
+        right = samples[begin + 2 : begin + 2 + _PART]
+        bend = np.float32(0.0)
+        for i in range(_PART):
+            bend = larger(bend, abs(left[i] - middle[i] - middle[i] + right[i]))
+        if not least + factor * bend <= peak:
+            return True
+    return False
 
 
-@kernel("void(f4[::1], f4[:,::1], f4[:,::1], i8, i8, i8, f4[:,::1])")
-def _add_taps(
-    window: NDArray[np.float32],
-    even: NDArray[np.float32],
-    odd: NDArray[np.float32],
-    pair: int,
-    begin: int,
-    end: int,
-    points: NDArray[np.float32],
-) -> None:
-    """Add the taps from `begin` to `end` of two pairs of rows, three at once: 12 in registers."""
-    half = even.shape[1]
-    e_points, f_points, o_points, p_points = points[0], points[1], points[2], points[3]
-    for k in range(begin, end, 3):
-        e0, e1, e2 = even[pair, k], even[pair, k + 1], even[pair, k + 2]
-        f0, f1, f2 = even[pair + 1, k], even[pair + 1, k + 1], even[pair + 1, k + 2]
-        o0, o1, o2 = odd[pair, k], odd[pair, k + 1], odd[pair, k + 2]
-        p0, p1, p2 = odd[pair + 1, k], odd[pair + 1, k + 1], odd[pair + 1, k + 2]
-        near, far = half - 1 - k, half + k
-        # Slices of their own, as an index such as i + 1 does not vectorise.
-        l0, r0 = window[near : near + STRETCH], window[far : far + STRETCH]
-        l1, r1 = window[near - 1 : near - 1 + STRETCH], window[far + 1 : far + 1 + STRETCH]
-        l2, r2 = window[near - 2 : near - 2 + STRETCH], window[far + 2 : far + 2 + STRETCH]
-        for i in range(STRETCH):
-            s0, s1, s2 = l0[i] + r0[i], l1[i] + r1[i], l2[i] + r2[i]
-            e_points[i] = ((e_points[i] + e0 * s0) + e1 * s1) + e2 * s2
-            f_points[i] = ((f_points[i] + f0 * s0) + f1 * s1) + f2 * s2
-            d0, d1, d2 = l0[i] - r0[i], l1[i] - r1[i], l2[i] - r2[i]
-            o_points[i] = ((o_points[i] + o0 * d0) + o1 * d1) + o2 * d2
-            p_points[i] = ((p_points[i] + p0 * d0) + p1 * d1) + p2 * d2
-
-
-@kernel("void(f4[:,::1])")
-def _clear(points: NDArray[np.float32]) -> None:
-    for row in range(4):
-        for i in range(STRETCH):
-            points[row, i] = np.float32(0.0)
-
-
-@kernel("f4(f4[:,::1])")
-def _largest(points: NDArray[np.float32]) -> np.float32:
-    """Find the largest magnitude of two pairs of rows."""
-    e_points, f_points, o_points, p_points = points[0], points[1], points[2], points[3]
-    largest = np.float32(0.0)
-    for i in range(STRETCH):
-        largest = larger(largest, abs(e_points[i]) + abs(o_points[i]))
-        largest = larger(largest, abs(f_points[i]) + abs(p_points[i]))
-    return largest
-
-
-@kernel("f4(f4[::1], f4, f4[:,::1], f4[:,::1], f4[::1], b1, f4, f4[:,::1])")
-def _interpolated(
-    window: NDArray[np.float32],
+@kernel("f4(f4[::1], i8, f4, f4[:,::1], f4[:,::1], f4[::1], i8, b1, f4, f4[:,::1])")
+def _complete(
+    samples: NDArray[np.float32],
+    at: int,
     loud: np.float32,
     even: NDArray[np.float32],
     odd: NDArray[np.float32],
     bounds: NDArray[np.float32],
+    inner: int,
     keeps_samples: bool,
     peak: np.float32,
     points: NDArray[np.float32],
 ) -> np.float32:
-    """Raise the peak to that of a group, whose largest sample is `loud`, if it is larger."""
+    """Raise the peak to that of a group, of whose coarse points the inner taps are added."""
     pairs, half = even.shape
-    none, inner = int(np.int64(0)), min(half, _INNER)  # a bare 0 is a type of its own
-    _clear(points)
-    _add_taps(window, even, odd, none, none, inner, points)
-    if _largest(points) + bounds[2] * loud <= peak:
-        return peak
-    _add_taps(window, even, odd, none, inner, half, points)
-    coarse = _largest(points)
+    none = int(np.int64(0))
+    coarse = add_taps(samples, at, even, odd, none, inner, half, points)
     peak = larger(peak, coarse)
     if keeps_samples:
         coarse = larger(coarse, loud)
     if coarse + bounds[3] * loud <= peak:
         return peak
     for pair in range(_COARSE, pairs, 2):
-        _clear(points)
-        _add_taps(window, even, odd, pair, none, half, points)
-        peak = larger(peak, _largest(points))
+        peak = larger(peak, add_taps(samples, at, even, odd, pair, none, half, points))
     return peak
 
 
-@kernel("f4(f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1], b1, f4)")
+@kernel("f4(f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1], i8, b1, f4)")
 def _peak(
     samples: NDArray[np.float32],
     maxima: NDArray[np.float32],
     even: NDArray[np.float32],
     odd: NDArray[np.float32],
     bounds: NDArray[np.float32],
+    inner: int,
     keeps_samples: bool,
     peak: np.float32,
 ) -> np.float32:
     """Interpolate all windows, which are one group or more; the last group overlaps another."""
-    points = np.empty((4, STRETCH), np.float32)
+    points = np.zeros((ROWS, STRETCH), np.float32)
     taps = 2 * even.shape[1]
+    none = int(np.int64(0))  # a bare 0 is a type of its own
     windows = samples.size - taps + 1
     groups = windows // STRETCH
     loudest = 0
@@ -303,17 +268,21 @@ def _peak(
         peak = larger(peak, maxima[loudest])
     # The loudest group first: what is found there spares most others.
     loudest = min(loudest, groups - 1)
-    for turn in range(-1, groups):
+    for turn in range(-1, groups + 1):
         group = turn if turn >= 0 else loudest
-        loud = larger(maxima[group], maxima[group + 1])
-        if bounds[0] * loud > peak:
-            begin = group * STRETCH
-            window = samples[begin : begin + STRETCH + taps - 1]
-            if bounds[1] * loud + bounds[4] * _bend(window) <= peak:
-                continue
-            peak = _interpolated(window, loud, even, odd, bounds, keeps_samples, peak, points)
-    window = samples[windows - STRETCH :]
-    loud = maxima[maxima.size - 1]
-    for s in range(max(0, maxima.size - 3), maxima.size - 1):
-        loud = larger(loud, maxima[s])
-    return _interpolated(window, loud, even, odd, bounds, keeps_samples, peak, points)
+        if group < groups:
+            at, loud = group * STRETCH, larger(maxima[group], maxima[group + 1])
+        else:
+            at, loud = windows - STRETCH, maxima[maxima.size - 1]
+            for s in range(max(0, maxima.size - 3), maxima.size - 1):
+                loud = larger(loud, maxima[s])
+        if bounds[0] * loud > peak and _may_exceed(
+            samples, at, STRETCH + taps - 1, bounds[1] * loud, bounds[4], peak
+        ):
+            # Not a function of its own: numba would count the references to all these arrays.
+            inner_points = add_taps(samples, at, even, odd, none, none, inner, points)
+            if not inner_points + bounds[2] * loud <= peak:
+                peak = _complete(
+                    samples, at, loud, even, odd, bounds, inner, keeps_samples, peak, points
+                )
+    return peak
