@@ -103,6 +103,8 @@ $(can_run): | $(bin)/python
 	@echo "installing what running needs into $(venv)"
 	@$(install) --require-hashes --requirement laptop/requirements.txt
 	@$(install) --no-deps --editable .
+	@echo "compiling the kernels"
+	@$(bin)/python -m services.analyzer.warm 2>$(venv)/warm.log || { cat $(venv)/warm.log >&2; exit 1; }
 	@rm -f $(venv)/.can-* && touch $@
 
 $(can_test): | $(can_run)
