@@ -35,7 +35,7 @@ from services.analyzer.dsp.scan import STRETCH, stretch_maxima
 DOUBLE_RATE: Final = 88_200
 QUADRUPLE_RATE: Final = 176_400
 
-_TAPS: Final = {16: 48, 8: 24, 4: 24}  # of so many points: fast samples end far over what is heard
+_TAPS: Final = {16: 48, 8: 48, 4: 24}  # of so many points: fast samples end far over what is heard
 _KAISER_BETA: Final = 9.0
 _COARSE: Final = 2  # pairs of rows that stage one takes: points at 1/4, 1/2 and 3/4
 _PART: Final = 32
