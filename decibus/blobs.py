@@ -34,10 +34,12 @@ _HEADER_BYTES: Final = 4096  # room for headers below the server's max_payload
 _NAME_BYTES: Final = 1024  # a subject beyond the server's max_control_line ends the connection
 _NO_MESSAGE_FOUND: Final = 10037  # nats-server's JSNoMessageFoundErr
 _ERASE_WINDOW: Final = 4  # messages that are overwritten side by side: uploads must not starve
+_ERASURES: Final = 4  # objects that are erased side by side: the server answers others in between
 _ERASE_IDLE_S: Final = 30.0  # a server that overwrites a lot is slow, and not away
 _PULL_BYTES: Final = 4 << 20  # one pull request; two are under way
 _PULL_EXPIRES_NS: Final = 250_000_000  # how soon the server says that it has no more
 _READER_EXPIRES_NS: Final = 30_000_000_000  # when it drops the consumer of a client that died
+_IN_FLIGHT: Final = 32  # chunks of all puts that wait for an ack: 16 MiB, what a server holds well
 _LOOK_EVERY_S: Final = 0.25  # whether the connection still is the one that answers would come by
 
 
@@ -88,8 +90,9 @@ class Blobs:
     """
     The objects of one bucket.
 
-    A put holds `window` chunks in memory. `idle_s` is how long the server may be silent before
-    whoever waits gets `Unavailable`.
+    A put holds `window` chunks in memory, and all of them together keep the connection free for
+    everything else that goes over it: some wait for the acks of others. `idle_s` is how long the
+    server may be silent before whoever waits gets `Unavailable`.
     """
 
     def __init__(
@@ -107,6 +110,8 @@ class Blobs:
         self._chunk_bytes = chunk_bytes
         self._window = window
         self._idle_s = idle_s
+        self._in_flight = _Slots(_IN_FLIGHT)
+        self._erasing = asyncio.Semaphore(_ERASURES)
 
     async def put(self, name: str, source: AsyncIterator[bytes], *, limit: int) -> Blob:
         """
@@ -117,7 +122,7 @@ class Blobs:
         """
         meta_subject = self._meta_subject(name)
         nuid = secrets.token_hex(11)
-        async with _Inbox(self._connection) as acks:
+        async with _Inbox(self._connection, self._in_flight) as acks:
             try:
                 blob = await self._write_chunks(name, nuid, source, limit, acks)
                 replaced = await self._find(name)
@@ -245,8 +250,9 @@ class Blobs:
     async def _store(
         self, acks: "_Inbox", subject: str, payload: bytes, headers: dict[str, str] | None = None
     ) -> None:
-        """Publish to the stream, when less than `window` waits for its ack."""
+        """Publish to the stream, when less than `window` waits for its ack and there is a slot."""
         await self._settle(acks, below=self._window)
+        await acks.admission(self._idle_s)
         if not self._connection.is_connected:  # nats-py would send it after the reconnect
             raise Unavailable("NATS: not connected")
         await acks.publish(subject, payload, headers)
@@ -374,7 +380,7 @@ class Blobs:
         overwrites it, on 2.9 as on 2.15. That holds for the files of a stream with one replica:
         the Raft logs of a replicated one keep copies until they are compacted.
         """
-        async with _Inbox(self._connection) as answers:
+        async with self._erasing, _Inbox(self._connection) as answers:
             delete = f"$JS.API.STREAM.MSG.DELETE.{self._stream}"
             for seq in await self._sequences(subject):
                 # An error says that the message is gone: another replica was faster.
@@ -383,8 +389,8 @@ class Blobs:
                 await answers.publish(delete, msgspec.json.encode({"seq": seq}))
             while answers.unanswered:
                 await self._deleted(answers)
-        # What was stored meanwhile, and what could not be erased.
-        await self._purge(subject)
+            # What was stored meanwhile, and what could not be erased.
+            await self._purge(subject)
 
     async def _deleted(self, answers: "_Inbox") -> None:
         if await answers.next(_ERASE_IDLE_S) is None:
@@ -432,11 +438,17 @@ class Blobs:
 
 
 class _Inbox:
-    """A fresh subject: what is published through here is answered here, in order."""
+    """
+    A fresh subject: what is published through here is answered here, in order.
 
-    def __init__(self, connection: Client) -> None:
+    `slots` are shared by many: who asks for `admission` holds one until an answer comes.
+    """
+
+    def __init__(self, connection: Client, slots: "_Slots | None" = None) -> None:
         self.unanswered = 0
         self._connection = connection
+        self._slots = slots
+        self._held = 0
         self._reconnects = 0
         self._subject = connection.new_inbox()
         self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
@@ -444,14 +456,21 @@ class _Inbox:
 
     async def __aenter__(self) -> Self:
         with translated():
-            self._subscription = await self._connection.subscribe(
-                self._subject, cb=self._arrived.put
-            )
+            self._subscription = await self._connection.subscribe(self._subject, cb=self._arrive)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        with suppress(nats.errors.Error):
-            await self._subscription.unsubscribe()
+        try:
+            with suppress(nats.errors.Error):
+                await self._subscription.unsubscribe()
+        finally:
+            self._give_back(self._held, answered=False)
+
+    async def admission(self, timeout_s: float) -> None:
+        """Wait for a slot, for as long as answers come to those who have one."""
+        if self._slots:
+            await self._slots.take(timeout_s)
+            self._held += 1
 
     async def publish(
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None
@@ -479,11 +498,48 @@ class _Inbox:
             return message
         return None
 
+    async def _arrive(self, message: Msg) -> None:
+        # Given back here, and not by its reader, who may be waiting for another slot.
+        self._give_back(min(1, self._held), answered=True)
+        await self._arrived.put(message)
+
+    def _give_back(self, count: int, *, answered: bool) -> None:
+        if self._slots:
+            self._held -= count
+            for _ in range(count):
+                self._slots.give_back(answered=answered)
+
     @property
     def _broken(self) -> bool:
         """Tell whether the connection was lost: the server has forgotten whom to answer."""
         connection = self._connection
         return not connection.is_connected or connection.stats["reconnects"] != self._reconnects
+
+
+class _Slots:
+    """How many messages of all inboxes together may be unanswered."""
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+        self._answered_at = 0.0
+
+    async def take(self, timeout_s: float) -> None:
+        """Wait for a slot; `Unavailable` when nobody was answered for so long."""
+        while True:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._free.acquire()
+            except TimeoutError:
+                if time.monotonic() - self._answered_at > timeout_s:
+                    raise Unavailable(f"NATS: no ack within {timeout_s} s") from None
+            else:
+                return
+
+    def give_back(self, *, answered: bool) -> None:
+        """Let the next one in."""
+        if answered:
+            self._answered_at = time.monotonic()
+        self._free.release()
 
 
 class _Error(msgspec.Struct, frozen=True):

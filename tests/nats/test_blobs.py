@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 from nats.js.object_store import ObjectStore
 
-from decibus.blobs import Blobs
+from decibus.blobs import Blob, Blobs
 from decibus.errors import BadRequest, BlobGone, TooLarge, Unavailable
 
 CHUNK = 64 * 1024
@@ -492,6 +492,29 @@ async def test_a_paused_server_ends_a_put_in_bounded_time(
     assert await drain(store.blobs.stream("a.wav")) == b"audio"
 
 
+async def test_many_puts_wait_for_each_others_acks_and_not_for_ever(
+    store: Store, nats_server: Server
+) -> None:
+    names = [f"{number}.wav" for number in range(60)]
+
+    async def put_all(blobs: Blobs) -> list[BaseException | Blob]:
+        puts = (blobs.put(name, parts(noise(CHUNK)), limit=LIMIT) for name in names)
+        return await asyncio.gather(*puts, return_exceptions=True)
+
+    nats_server.pause()
+    start = time.monotonic()
+    before = store.connection.stats["out_msgs"]
+    sending = asyncio.create_task(put_all(store.impatient))
+    await asyncio.sleep(0.3)
+    assert store.connection.stats["out_msgs"] - before == 32, "the connection is for others, too"
+    assert all(isinstance(each, Unavailable) for each in await sending)
+    assert time.monotonic() - start < 4
+
+    nats_server.resume()
+    assert all(isinstance(each, Blob) for each in await put_all(store.blobs))
+    assert {listed.blob.name async for listed in store.blobs.all()} == set(names)
+
+
 async def test_a_server_that_dies_ends_a_put(store: Store, nats_server: Server) -> None:
     async def killed_in_the_middle() -> AsyncIterator[bytes]:
         yield noise(4 * CHUNK)
@@ -540,7 +563,7 @@ MEMORY = """
 import asyncio, sys
 from pathlib import Path
 import nats
-from decibus.blobs import Blobs
+from decibus.blobs import Blob, Blobs
 
 def peak_kib():
     status = Path("/proc/self/status").read_text()
