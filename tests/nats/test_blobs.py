@@ -16,6 +16,7 @@ import nats
 import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext, api
+from nats.js.errors import NotFoundError
 from nats.js.object_store import ObjectStore
 
 from decibus.blobs import Blob, Blobs
@@ -53,6 +54,15 @@ class Store:
     async def messages(self) -> int:
         """How many messages the stream holds, chunks and metas."""
         return (await self.js.stream_info("OBJ_audio")).state.messages
+
+    async def readable(self) -> list[int]:
+        """Which sequences can be read: 2.9 counts one too many when killed while it erases."""
+        state = (await self.js.stream_info("OBJ_audio")).state
+        found = []
+        for seq in range(state.first_seq, state.last_seq + 1):
+            with suppress(NotFoundError):
+                found.append((await self.js.get_msg("OBJ_audio", seq)).seq or seq)
+        return found
 
     async def readers(self) -> int:
         """How many consumers are left on the stream."""
@@ -321,7 +331,8 @@ async def test_a_delete_does_not_wait_for_a_server_that_was_killed(
     assert deleting.result() < 5
     await asyncio.to_thread(nats_server.start)
     assert await store.blobs.delete("a.wav") is True
-    assert await store.messages() == 0
+    assert await store.readable() == []
+    assert await store.blobs.unfinished() == []
 
 
 async def refused_after(work: Awaitable[object]) -> float:
