@@ -193,7 +193,7 @@ def compare(signal: str, samples: Samples, rounds: int) -> list[Row]:
             taken[what].append(1e3 * (time.process_time() - start))
     ms = {what: statistics.median(times) for what, times in taken.items()}
     ms["ebur128=peak=true"] -= ms.pop("anull")  # the filter without its graph
-    own = {"libebur128 I, LRA": ms["I, LRA"]}
+    own = dict.fromkeys(("libebur128 I, LRA", "pyloudnorm I"), ms["I, LRA"])
     return [
         Row(
             signal=signal,

@@ -43,8 +43,8 @@ from services.analyzer.dsp.true_peak import (
 BLOCK_SAMPLES: Final = 1 << 22
 """Of all channels, 16 MiB: 44 s of 48 kHz stereo, so that K-weighting starts its lanes seldom."""
 
-SLICE_SAMPLES: Final = 1 << 18
-"""1 MiB: stays in a core's cache from one meter to the next."""
+SLICE_SAMPLES: Final = 1 << 19
+"""2 MiB: stays in a core's cache from one meter to the next."""
 
 _PAIR: Final = 2
 
@@ -120,7 +120,7 @@ class _Meters:
             self._true_peak.feed(piece, maxima)
             if self._true_peak_bs1770 is not None:
                 self._true_peak_bs1770.feed(piece, maxima)
-            self._step_peaks.append(self._step_peak.feed(piece))
+            self._step_peaks.append(self._step_peak.feed(piece, maxima))
             if self._stereo is not None:
                 self._stereo.feed(piece)
             self._spectrum.feed(piece)

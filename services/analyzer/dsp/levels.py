@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.analyzer.dsp.jit import reduction
+from services.analyzer.dsp.jit import kernel, reduction
 from services.analyzer.dsp.scan import STRETCH, stretch_maxima
 
 CLIPPED: Final = 0.9999
@@ -35,24 +35,19 @@ class Levels:
         """Take in a block; `maxima`: those of its stretches."""
         if maxima is None:
             maxima = stretch_maxima(block)
+        n = block.shape[1]
+        if self._first is None:
+            first = min(map(_first_sound, block, maxima))
+            self._first = self._samples + first if first < n else None
+        last = max(map(_last_sound, block, maxima))
+        self._last = self._samples + last if last >= 0 else self._last
         peaks = maxima.max(axis=1)
-        if peaks.max() > SILENT:
-            self._find_sound(block, maxima)
         for channel, samples in enumerate(block):
             self._sums[channel] += _sum(samples)
             if peaks[channel] >= CLIPPED:
                 self.clipped_samples += _count_clipped(samples)
         self.peaks = np.maximum(self.peaks, peaks)
-        self._samples += block.shape[1]
-
-    def _find_sound(self, block: NDArray[np.float32], maxima: NDArray[np.float32]) -> None:
-        """Note the first and the last sample over the line, of which there is one."""
-        loud = maxima.max(axis=0) > SILENT
-        first = int(loud.argmax()) * STRETCH
-        last = (loud.size - 1 - int(loud[::-1].argmax())) * STRETCH
-        if self._first is None:
-            self._first = self._samples + first + int(_sound(block, first)[0])
-        self._last = self._samples + last + int(_sound(block, last)[-1])
+        self._samples += n
 
     @property
     def dc_offsets(self) -> NDArray[np.float64]:
@@ -70,9 +65,26 @@ class Levels:
         return self._samples - 1 - self._last
 
 
-def _sound(block: NDArray[np.float32], begin: int) -> NDArray[np.int64]:
-    """List what is over the line in a stretch, counted from its begin."""
-    return np.flatnonzero((np.abs(block[:, begin : begin + STRETCH]) > SILENT).any(axis=0))
+@kernel("i8(f4[::1], f4[::1])")
+def _first_sound(samples: NDArray[np.float32], maxima: NDArray[np.float32]) -> int:
+    """Find the first sample over the line: only a stretch over it has one; `size` when none is."""
+    for s in range(maxima.size):
+        if maxima[s] > np.float32(SILENT):
+            for i in range(s * STRETCH, min((s + 1) * STRETCH, samples.size)):
+                if abs(samples[i]) > np.float32(SILENT):
+                    return i
+    return samples.size
+
+
+@kernel("i8(f4[::1], f4[::1])")
+def _last_sound(samples: NDArray[np.float32], maxima: NDArray[np.float32]) -> int:
+    """Find the last sample over the line; -1 when none is."""
+    for s in range(maxima.size - 1, -1, -1):
+        if maxima[s] > np.float32(SILENT):
+            for i in range(min((s + 1) * STRETCH, samples.size) - 1, s * STRETCH - 1, -1):
+                if abs(samples[i]) > np.float32(SILENT):
+                    return i
+    return -1
 
 
 @reduction("f8(f4[::1])")

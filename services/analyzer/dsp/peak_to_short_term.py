@@ -21,6 +21,7 @@ from services.analyzer.dsp.gating import (
 )
 from services.analyzer.dsp.jit import kernel
 from services.analyzer.dsp.kweighting import STEPS_PER_S, step_edges
+from services.analyzer.dsp.scan import STRETCH, stretch_maxima
 
 
 class StepPeaks:
@@ -32,19 +33,27 @@ class StepPeaks:
         self._steps = 0
         self._rest = np.zeros(1, np.float32)  # of the step that has only begun
 
-    def feed(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give the peaks of the steps that this block completes, the same as `KWeighting` does."""
+    def feed(
+        self, block: NDArray[np.float32], maxima: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """
+        Give the peaks of the steps that this block completes, the same as `KWeighting` does.
+
+        `maxima`: those of its stretches.
+        """
+        if maxima is None:
+            maxima = stretch_maxima(block)
         end = self._samples + block.shape[1]
-        at_most = block.shape[1] * STEPS_PER_S // self._sample_rate + 2
-        edges = step_edges(self._sample_rate, self._steps + 1, at_most)
-        ends = edges[edges <= end] - self._samples
-        peaks = np.zeros(len(ends) + 1, np.float32)
+        steps = (end * STEPS_PER_S + STEPS_PER_S // 2 - 1) // self._sample_rate
+        first, count = self._steps + 1, steps - self._steps
+        ends = step_edges(self._sample_rate, first, count) - self._samples
+        peaks = np.zeros(count + 1, np.float32)
         peaks[0] = self._rest[0]
-        for samples in block:
-            _follow(samples, ends, peaks)
+        for samples, samples_maxima in zip(block, maxima, strict=True):
+            _follow(samples, samples_maxima, ends, peaks)
         self._rest = peaks[-1:]
         self._samples = end
-        self._steps += len(ends)
+        self._steps = steps
         return peaks[:-1]
 
 
@@ -65,17 +74,27 @@ def smallest(
     return float(10.0 * np.log10(peaks**2 / powers[audible]).min() - OFFSET_LU)
 
 
-@kernel("void(f4[::1], i8[::1], f4[::1])")
+@kernel("void(f4[::1], f4[::1], i8[::1], f4[::1])")
 def _follow(
-    samples: NDArray[np.float32], ends: NDArray[np.int64], peaks: NDArray[np.float32]
+    samples: NDArray[np.float32],
+    maxima: NDArray[np.float32],
+    ends: NDArray[np.int64],
+    peaks: NDArray[np.float32],
 ) -> None:
     # As integers, as LLVM does not vectorise the maximum of floats: their order is the same.
-    bits, largest = samples.view(np.int32), peaks.view(np.int32)
+    bits, maxima_bits, largest = samples.view(np.int32), maxima.view(np.int32), peaks.view(np.int32)
     begin = 0
     for step in range(ends.size + 1):
         end = ends[step] if step < ends.size else bits.size
-        within = bits[begin:end]  # a slice, as only its indices are known not to be negative
+        first, past = (begin + STRETCH - 1) // STRETCH, end // STRETCH  # of the stretches within
         peak = largest[step]
+        if first < past:
+            for i in range(begin, first * STRETCH):
+                peak = max(peak, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
+            for s in range(first, past):
+                peak = max(peak, maxima_bits[s])
+            begin = past * STRETCH
+        within = bits[begin:end]  # a slice, as only its indices are known not to be negative
         for i in range(within.size):
             peak = max(peak, np.int32(within[i] & np.int32(0x7FFFFFFF)))
         largest[step] = peak
