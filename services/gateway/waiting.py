@@ -44,7 +44,11 @@ class Lines:
         self._broker = broker
         self._activity: dict[TaskName, Activity] = defaultdict(Activity)
         self._ends = {task: _End(broker, queue) for task, queue in QUEUES.items()}
-        self._tickets: dict[str, _Ticket] = {}
+        self._tickets: dict[str, _Ticket] = {}  # of the jobs by key, until they are begun
+
+    def __len__(self) -> int:
+        """Count the jobs of which the place is known."""
+        return len(self._tickets)
 
     def hear(self, event: Event) -> None:
         """Learn from a change of any job how fast its queue is."""
@@ -52,6 +56,8 @@ class Lines:
             sign = msgspec.json.decode(event.value, type=Sign)
         except msgspec.DecodeError:  # a newer release's, in the middle of a rollout
             return
+        if sign.state is not State.QUEUED:
+            self._tickets.pop(event.key, None)
         task = jobs.task_of(sign.options)
         if self._activity[task].hear(event.key, sign, now=datetime.now(UTC)) and task in self._ends:
             self._ends[task].has_moved = True
@@ -88,22 +94,23 @@ class Lines:
 
     async def _ticket(self, job: Job, queue: Queue) -> "_Ticket | None":
         """Return the job's ticket; it keeps it for as long as this life of it is queued."""
-        ticket = self._tickets.get(job.dedup_id)
-        if ticket is None:
+        ticket = self._tickets.get(job.key)
+        if ticket is None or ticket.dedup_id != job.dedup_id:
             sequence = await self._broker.sequence(queue, job.key)
             if sequence is None:
                 return None
             while len(self._tickets) >= _MAX_KNOWN:
                 del self._tickets[next(iter(self._tickets))]
-            ticket = _Ticket(sequence)
-            self._tickets[job.dedup_id] = ticket
+            ticket = _Ticket(job.dedup_id, sequence)
+            self._tickets[job.key] = ticket
         return ticket
 
 
 class _Ticket:
     """A job's number in its stream, and the best position that anybody was told of it."""
 
-    def __init__(self, sequence: int) -> None:
+    def __init__(self, dedup_id: str, sequence: int) -> None:
+        self.dedup_id = dedup_id
         self.drawn_at = asyncio.get_running_loop().time()
         self._sequence = sequence
         self._position: int | None = None

@@ -630,6 +630,7 @@ async def test_the_place_only_falls_and_the_forecast_comes_true(served: Served) 
     ]
     assert len(true) > 10
     assert sum(true) > 0.9 * len(true), "a machine that stalls spoils one, but not most"
+    assert len(served.live.lines) == 0, "what waits no more is forgotten"
 
 
 async def queue_of(served: Served, token: str) -> Any:
