@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Final
 
 import structlog
 import uvicorn
@@ -32,6 +33,10 @@ from services.gateway.uploads import Uploads
 
 log = structlog.get_logger()
 
+_KEEP_ALIVE_S: Final = 75
+"""Longer than clients and proxies keep an idle connection (httpx 5 s, nginx and ALB 60 s): whoever
+closes first must not be the one that could be sent a request at that moment."""
+
 
 def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """Say how the app is served; a client's address comes from trusted proxies only."""
@@ -46,6 +51,7 @@ def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=int(settings.grace_s),
+        timeout_keep_alive=_KEEP_ALIVE_S,
         ws="websockets-sansio",
         # A client has nothing to say; and compression would take some 20 KiB for each idle socket.
         ws_max_size=64 << 10,
