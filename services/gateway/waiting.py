@@ -46,7 +46,8 @@ class Lines:
         self._ends = {task: _End(broker, queue) for task, queue in QUEUES.items()}
         self._tickets: dict[str, _Ticket] = {}  # of the jobs by key, until they are begun
 
-    def __len__(self) -> int:
+    @property
+    def known(self) -> int:
         """Count the jobs of which the place is known."""
         return len(self._tickets)
 

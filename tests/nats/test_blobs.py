@@ -574,7 +574,7 @@ MEMORY = """
 import asyncio, sys
 from pathlib import Path
 import nats
-from decibus.blobs import Blob, Blobs
+from decibus.blobs import Blobs
 
 def peak_kib():
     status = Path("/proc/self/status").read_text()
