@@ -17,7 +17,8 @@ from decibus.messages import AnalyzeOptions, Transcript
 from decibus.telemetry import configure_logs
 from decibus.topology import AUDIO
 from decibus.worker import Progress, Worker
-from tests.nats.test_worker import QUICK, words
+from tests.nats.test_worker import QUICK
+from tests.steps import words
 
 
 def work(file: BinaryIO, _: AnalyzeOptions, __: Progress) -> Transcript:

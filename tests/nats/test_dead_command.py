@@ -21,7 +21,8 @@ from decibus.jobs import State
 from decibus.messages import AnalyzeOptions, Fault, Transcript
 from decibus.worker import Progress
 from tests.conftest import NatsServer
-from tests.nats.test_worker import KEY, QUICK, Bench, is_settled, read, words
+from tests.nats.test_worker import KEY, QUICK, Bench, is_settled, read
+from tests.steps import words
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -24,7 +24,8 @@ from decibus.messages import AnalyzeOptions, Fault, Task, Transcript
 from decibus.topology import DEAD
 from decibus.worker import Progress
 from tests.conftest import NatsServer
-from tests.nats.test_worker import KEY, QUICK, Bench, is_settled, read, words
+from tests.nats.test_worker import KEY, QUICK, Bench, is_settled, read
+from tests.steps import words
 
 ROOT = Path(__file__).parent.parent.parent
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -21,7 +21,8 @@ from decibus.topology import ANALYSES, ANALYZE, DEAD, LEADERS, TRANSCRIBE
 from services.gateway.reaper import Reaper
 from services.gateway.settings import Settings
 from tests.conftest import NatsServer
-from tests.nats.test_worker import KEY, Bench, is_settled, read, words
+from tests.nats.test_worker import KEY, Bench, is_settled, read
+from tests.steps import words
 
 # A reaper waits for two ack_waits, and JetStream gives up after two deliveries.
 BRIEF = msgspec.structs.replace(ANALYZE, ack_wait=timedelta(seconds=0.4), max_deliver=2)

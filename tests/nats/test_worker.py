@@ -22,7 +22,6 @@ from decibus.jobs import Job, State
 from decibus.ledger import Ledger
 from decibus.messages import (
     AnalyzeOptions,
-    AudioFormat,
     Segment,
     Task,
     Transcript,
@@ -30,31 +29,12 @@ from decibus.messages import (
 from decibus.topology import ANALYZE, AUDIO, Queue
 from decibus.worker import Progress, Step, Worker
 from tests.conftest import NatsServer
+from tests.steps import words
 
 # Everything that waits for a silent worker, in half the time.
 QUICK = msgspec.structs.replace(ANALYZE, ack_wait=timedelta(seconds=3))
 GRACE = timedelta(seconds=2)
 KEY = "c0ffee.1"
-
-
-def words(text: str) -> Transcript:
-    return Transcript(
-        text=text,
-        language=None,
-        language_probability=None,
-        model="test",
-        segments=(),
-        audio=AudioFormat(
-            container="raw",
-            codec="none",
-            sample_rate=48_000,
-            channels=1,
-            layout="mono",
-            bit_depth=None,
-            bit_rate=None,
-            duration=0.0,
-        ),
-    )
 
 
 def read(file: BinaryIO, _: AnalyzeOptions, __: Progress) -> Transcript:
