@@ -31,10 +31,23 @@ class AnalyzeOptions(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.ANA
 
 
 class TranscribeOptions(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.TRANSCRIBE.value):
-    """What changes a transcript. `language`: ISO 639-1, None lets the model detect it."""
+    """
+    What changes a transcript.
+
+    `language`: ISO 639-1, None lets the model detect it; `multilingual`: for each window anew.
+    `translate`: into English. `words`: whether each segment has its words with their times.
+    `prompt`: what the model may take spellings from. `temperature`: 0 to 1 for the first try, None
+    is 0 with the model's own fallbacks. `model`: None is the service's default.
+    """
 
     max_duration_s: float = 360.0
     language: str | None = None
+    multilingual: bool = False
+    translate: bool = False
+    words: bool = False
+    prompt: str | None = None
+    temperature: float | None = None
+    model: str | None = None
 
 
 Options = AnalyzeOptions | TranscribeOptions
@@ -158,8 +171,22 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.ANALYZ
     scrubbed_samples: int = 0
 
 
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """A word on the time line of the upload; `probability` as the model gives it, 0 to 1."""
+
+    start: float
+    end: float
+    word: str
+    probability: float
+
+
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """A stretch of speech on the time line of the upload."""
+    """
+    A stretch of speech on the time line of the upload.
+
+    `tokens` are the model's, `temperature` is the one that it was heard at in the end. `language`
+    is there when each window has its own, `words` on request.
+    """
 
     id: int
     start: float
@@ -168,10 +195,18 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
+    temperature: float = 0.0
+    tokens: tuple[int, ...] = ()
+    language: str | None = None
+    words: tuple[Word, ...] | None = None
 
 
 class Transcript(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.TRANSCRIBE.value):
-    """What the transcriber heard. No speech: no segments, an empty text, no language."""
+    """
+    What the transcriber heard. No speech: no segments, an empty text, no language.
+
+    `speech` is where there was any, heard or not: starts and ends in seconds, in order.
+    """
 
     text: str
     language: str | None
@@ -179,6 +214,7 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.TRANSCR
     model: str
     audio: AudioFormat
     segments: tuple[Segment, ...]
+    speech: tuple[tuple[float, float], ...] = ()
     decoder: str = ""
 
 

@@ -10,11 +10,11 @@ The speech model behind a small interface: the only module that knows faster-whi
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,6 +26,8 @@ from huggingface_hub import constants as hub
 from huggingface_hub import get_session
 from huggingface_hub.errors import RepositoryNotFoundError
 from numpy.typing import NDArray
+
+from decibus.messages import Word
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -52,6 +54,16 @@ class ModelError(Exception):
     """The model cannot be loaded; the message names what is wrong, and where."""
 
 
+class Hearing(NamedTuple):
+    """How a window is to be heard; as in `TranscribeOptions`, with a language that is known."""
+
+    language: str
+    translate: bool = False
+    words: bool = False
+    prompt: str | None = None
+    temperature: float | None = None
+
+
 class Utterance(NamedTuple):
     """What was heard, in seconds from the start of its window. `text` has its leading space."""
 
@@ -61,6 +73,9 @@ class Utterance(NamedTuple):
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
+    temperature: float = 0.0
+    tokens: tuple[int, ...] = ()
+    words: tuple[Word, ...] | None = None
 
 
 class Model:
@@ -96,16 +111,20 @@ class Model:
         _, _, probabilities = self._whisper.detect_language(samples)
         return {language: float(probability) for language, probability in probabilities}
 
-    def transcribe_window(self, samples: Samples, *, language: str) -> list[Utterance]:
+    def transcribe_window(self, samples: Samples, hearing: Hearing) -> list[Utterance]:
         """Transcribe up to 30 s, on their own: what was said before does not colour them."""
         seconds = samples.size / RATE_HZ
+        temperatures = _TEMPERATURES if hearing.temperature is None else (hearing.temperature,)
         # No `chunk_length`: it changes the feature extractor that all threads share
         # (faster-whisper 1.2).
         segments, _ = self._whisper.transcribe(
             samples,
-            language=language,
+            language=hearing.language,
+            task="translate" if hearing.translate else "transcribe",
+            initial_prompt=hearing.prompt,
+            word_timestamps=hearing.words,
             beam_size=_BEAM_SIZE,
-            temperature=_TEMPERATURES,
+            temperature=temperatures,
             condition_on_previous_text=False,
             max_new_tokens=min(_MAX_TOKENS, round(_MAX_TOKENS_PER_S * (1 + seconds))),
         )
@@ -117,9 +136,26 @@ class Model:
                 avg_logprob=float(segment.avg_logprob),
                 no_speech_prob=float(segment.no_speech_prob),
                 compression_ratio=float(segment.compression_ratio),
+                temperature=float(segment.temperature),
+                tokens=tuple(segment.tokens),
+                words=_words(segment.words),
             )
             for segment in segments
         ]
+
+
+def _words(heard: Iterable[Any] | None) -> tuple[Word, ...] | None:
+    if heard is None:
+        return None
+    return tuple(
+        Word(
+            start=float(word.start),
+            end=float(word.end),
+            word=word.word.strip(),
+            probability=float(word.probability),
+        )
+        for word in heard
+    )
 
 
 def load(
@@ -156,7 +192,7 @@ def _warm_up(model: Model) -> None:
     noise = np.random.default_rng(0).normal(scale=0.01, size=RATE_HZ).astype(np.float32)
     model.find_speech(noise)
     likely = model.detect_language(noise)
-    model.transcribe_window(noise, language=max(likely, key=likely.__getitem__))
+    model.transcribe_window(noise, Hearing(max(likely, key=likely.__getitem__)))
 
 
 def _languages(whisper: WhisperModel) -> tuple[str, ...]:

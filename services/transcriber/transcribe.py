@@ -13,11 +13,12 @@ from typing import BinaryIO, Final, NamedTuple, Protocol
 
 import numpy as np
 import soxr
+from msgspec.structs import replace
 
 from decibus.audio import DECODER, Audio, open_audio
 from decibus.errors import BadRequest
 from decibus.messages import Segment, TranscribeOptions, Transcript
-from services.transcriber.model import RATE_HZ, Model, Samples, Utterance
+from services.transcriber.model import RATE_HZ, Hearing, Model, Samples, Utterance
 
 FindSpeech = Callable[[Samples], list[tuple[int, int]]]
 
@@ -75,7 +76,7 @@ def transcribe(
         utterances: list[Utterance] = []
         segments: tuple[Segment, ...] = ()
         for window in windows:
-            heard = model.transcribe_window(window.samples, language=language)
+            heard = model.transcribe_window(window.samples, _hearing(language, options))
             utterances += [_on_time_line(utterance, window) for utterance in heard]
             new = utterances[len(segments) :]
             segments += tuple(_segment(len(segments) + n, u) for n, u in enumerate(new))
@@ -161,23 +162,41 @@ def _vote(windows: Iterator[Window], model: Model) -> tuple[str, float, Iterator
     return winner, votes[winner] / max(weight, 1), chain(voters, windows)
 
 
+def _hearing(language: str, options: TranscribeOptions) -> Hearing:
+    return Hearing(
+        language,
+        translate=options.translate,
+        words=options.words,
+        prompt=options.prompt,
+        temperature=options.temperature,
+    )
+
+
 def _on_time_line(utterance: Utterance, window: Window) -> Utterance:
     """Move an utterance to where its window is; what ends after the window was heard wrongly."""
     start, end = window.start / RATE_HZ, window.end / RATE_HZ
-    return utterance._replace(
-        start=min(start + utterance.start, end), end=min(start + utterance.end, end)
+
+    def moved(seconds: float) -> float:
+        return round(min(start + seconds, end), 2)
+
+    words = utterance.words and tuple(
+        replace(word, start=moved(word.start), end=moved(word.end)) for word in utterance.words
     )
+    return utterance._replace(start=moved(utterance.start), end=moved(utterance.end), words=words)
 
 
 def _segment(number: int, utterance: Utterance) -> Segment:
     return Segment(
         id=number,
-        start=round(utterance.start, 2),
-        end=round(utterance.end, 2),
+        start=utterance.start,
+        end=utterance.end,
         text=utterance.text.strip(),
         avg_logprob=utterance.avg_logprob,
         no_speech_prob=utterance.no_speech_prob,
         compression_ratio=utterance.compression_ratio,
+        temperature=utterance.temperature,
+        tokens=utterance.tokens,
+        words=utterance.words,
     )
 
 
