@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -98,15 +99,26 @@ async def compare(blobs: Blobs, bucket: ObjectStore, megabytes: int, rounds: int
     data = hashlib.shake_256(b"decibus").digest(size)
     times: dict[str, list[float]] = {"put": [], "nats_py_put": [], "get": [], "nats_py_get": []}
     with Path("/dev/null").open("wb") as nowhere:  # noqa: ASYNC230 - opens at once
-        for _ in range(rounds):
-            times["put"].append(await seconds(lambda: blobs.put("ours", parts(data), limit=size)))
-            times["nats_py_put"].append(await seconds(lambda: bucket.put("theirs", data)))
-            times["get"].append(await seconds(lambda: blobs.fetch("ours", nowhere)))
-            times["nats_py_get"].append(
-                await seconds(lambda: bucket.get("ours", writeinto=nowhere))
-            )
+        for number in range(rounds):
+            # Fresh names, as uploads have: a put of a name that is there erases its bytes as well.
+            calls = _calls(blobs, bucket, data, nowhere, ours=f"ours-{number}")
+            for what, call in calls.items():
+                times[what].append(await seconds(call))
+            await blobs.delete(f"ours-{number}")
+            await bucket.delete(f"theirs-ours-{number}")
     speed = {what: size / MB / statistics.median(taken) for what, taken in times.items()}
     return Row(megabytes=megabytes, get_ratio=speed["get"] / speed["nats_py_get"], **speed)
+
+
+def _calls(
+    blobs: Blobs, bucket: ObjectStore, data: bytes, nowhere: BufferedWriter, *, ours: str
+) -> dict[str, Callable[[], Awaitable[object]]]:
+    return {
+        "put": lambda: blobs.put(ours, parts(data), limit=len(data)),
+        "nats_py_put": lambda: bucket.put(f"theirs-{ours}", data),
+        "get": lambda: blobs.fetch(ours, nowhere),
+        "nats_py_get": lambda: bucket.get(ours, writeinto=nowhere),
+    }
 
 
 async def main(binary: str, sizes: list[int], rounds: int) -> None:
