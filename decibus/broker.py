@@ -39,6 +39,7 @@ from decibus import provision
 from decibus.errors import BacklogFull, DecibusError, Unavailable
 from decibus.pull import Delivery, Pull, status_of
 from decibus.refusals import LIMIT_REACHED, REQUEST_TIMEOUT_S, is_full, translated
+from decibus.telemetry import NATS_CONNECTED, NATS_RECONNECTS, SLOW_CONSUMER
 from decibus.topology import (
     ERRANDS,
     EVENTS_PREFIX,
@@ -107,6 +108,20 @@ class Backlog(msgspec.Struct, frozen=True):
     pending: int
 
 
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How a queue is, for those who watch it.
+
+    `waiting`: tasks that no worker was handed; `in_hand`: handed and not settled, of which
+    `redelivered` not for the first time; `oldest_at`: since when the next task waits.
+    """
+
+    waiting: int
+    in_hand: int
+    redelivered: int
+    oldest_at: datetime | None
+
+
 class _Time(msgspec.Struct, frozen=True):
     time: datetime
 
@@ -157,6 +172,10 @@ class Broker:
         """Whether the server is reachable at this moment."""
         return bool(self.connection.is_connected)
 
+    def not_ready(self) -> str | None:
+        """Return what is wrong with the connection, or None."""
+        return None if self.is_connected else "NATS is away"
+
     @property
     def is_closed(self) -> bool:
         """Whether the connection is gone for good; the process should end."""
@@ -179,6 +198,7 @@ class Broker:
     async def reconnected(self) -> None:
         """Tell everybody who waits on the server that it has to be asked again."""
         log.info("nats_reconnected")
+        NATS_RECONNECTS.inc()
         for callback in tuple(self._on_reconnect):
             callback()
 
@@ -374,6 +394,38 @@ class Broker:
             await add_service(self.connection, ServiceConfig(name=name, version=version))
             await self.settle_subscriptions()
 
+    async def condition(self, queue: Queue) -> Condition:
+        """Return how a queue is."""
+        with self._asking():
+            info = await self._js.consumer_info(queue.stream, queue.consumer)
+            delivered = (info.delivered.stream_seq if info.delivered else 0) or 0
+            waiting = self.walk(queue.stream, queue.subjects, after=delivered)
+            oldest = await anext(waiting, None) if info.num_pending else None
+            return Condition(
+                waiting=info.num_pending or 0,
+                in_hand=info.num_ack_pending or 0,
+                redelivered=info.num_redelivered or 0,
+                oldest_at=None if oldest is None else oldest.at,
+            )
+
+    async def stream_bytes(self, stream: str) -> tuple[int, int]:
+        """Return how many bytes a stream holds, and how many it may hold at most; 0: any."""
+        with self._asking():
+            info = await self._js.stream_info(stream)
+            return info.state.bytes, max(info.config.max_bytes or 0, 0)
+
+    async def count_subjects(self, stream: str, subjects: str) -> int:
+        """Return how many subjects in a stream match."""
+        with self._asking():
+            info = await self._js.stream_info(stream, subjects_filter=subjects)
+            return len(info.state.subjects or {})
+
+    async def lag(self, stream: str, consumer: str) -> int:
+        """Return how many messages a consumer has not settled yet."""
+        with self._asking():
+            info = await self._js.consumer_info(stream, consumer)
+            return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
     async def backlog(self, queue: Queue) -> Backlog:
         """Return how far a queue has been handed out."""
         with self._asking():
@@ -461,11 +513,7 @@ class Broker:
 
     async def count(self, bucket: Bucket, pattern: str) -> int:
         """Return how many keys match, as in `by.*.x`."""
-        with self._asking():
-            info = await self._js.stream_info(
-                bucket.stream, subjects_filter=bucket.subject(pattern)
-            )
-            return len(info.state.subjects or {})
+        return await self.count_subjects(bucket.stream, bucket.subject(pattern))
 
     async def hear(self, callback: Callable[[Event], Awaitable[None]]) -> None:
         """Call back for every change of a record, from now on and across reconnects."""
@@ -532,6 +580,7 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Broker]:
     connection = Client()
     broker = Broker(connection)
     is_ending = False
+    NATS_CONNECTED.set_function(lambda: float(broker.is_connected))
 
     async def on_disconnected() -> None:  # nats-py wants coroutine functions
         if not is_ending:
@@ -542,6 +591,7 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Broker]:
         tell = log.debug if isinstance(error, OSError) else log.warning
         tell("nats_error", reason=f"{type(error).__name__} {error}".strip())
         if isinstance(error, nats.errors.SlowConsumerError):
+            SLOW_CONSUMER.inc()
             await broker.reconnected()  # messages were dropped, which is as bad as an outage
 
     with translated():

@@ -22,6 +22,12 @@ class Process:
         self._is_ready = True
         log.info("ready", **fields)
 
+    def not_ready(self) -> str | None:
+        """Return why no work is taken, or None while it is."""
+        if self.stop.is_set():
+            return "stopping"
+        return None if self._is_ready else "starting"
+
     def end(self) -> None:
         """Begin the end. What is not ready yet has nothing in hand, and is cut short."""
         self.stop.set()

@@ -16,7 +16,19 @@ class SettingsError(Exception):
     """The environment is no valid configuration; the message names every bad variable."""
 
 
-class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ManagementSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What every service can be told.
+
+    `metrics_host` and `metrics_port` are where it serves `/metrics`, `/healthz` and `/readyz` for
+    those who keep it running; port 0 is nowhere.
+    """
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+
+
+class WorkerSettings(ManagementSettings, frozen=True, kw_only=True):
     """
     What every worker can be told.
 

@@ -34,11 +34,24 @@ from decibus.dead import DeadLetters
 from decibus.errors import BlobGone, DecibusError, NotFound, Refused, Superseded, Unavailable
 from decibus.jobs import Held, Job, State
 from decibus.ledger import Ledger
+from decibus.management import managed
 from decibus.messages import Fault, Result, Segment, Task
 from decibus.process import Process
 from decibus.pull import Delivery, Pull
 from decibus.settings import WorkerSettings
-from decibus.telemetry import TRACEPARENT, trace_id
+from decibus.telemetry import (
+    ATTEMPTS_FAILED,
+    AUDIO_SECONDS,
+    DELIVERIES,
+    JOBS_ENDED,
+    REAL_TIME_FACTOR,
+    SLOTS,
+    SLOTS_BUSY,
+    TRACEPARENT,
+    WAIT_SECONDS,
+    WORK_SECONDS,
+    trace_id,
+)
 from decibus.topology import AUDIO, Queue
 
 log = structlog.get_logger()
@@ -147,6 +160,7 @@ class Worker:
         self._queue = queue
         self._step = step
         self._pulls = [broker.pull(queue) for _ in range(slots)]
+        SLOTS.labels(queue.task).set(slots)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     async def serve(self, *, until: asyncio.Event, grace: timedelta) -> None:
@@ -170,7 +184,11 @@ class Worker:
     async def handle(self, delivery: Delivery) -> None:
         """Tell the delivery's story: claim its job, and do it."""
         trace = trace_id(delivery.headers.get(TRACEPARENT))
-        with structlog.contextvars.bound_contextvars(trace_id=trace, delivery=delivery.number):
+        DELIVERIES.labels(self._queue.task, str(delivery.number > 1).lower()).inc()
+        with (
+            SLOTS_BUSY.labels(self._queue.task).track_inprogress(),
+            structlog.contextvars.bound_contextvars(trace_id=trace, delivery=delivery.number),
+        ):
             try:
                 await self._claim_and_run(delivery)
             except Exception as error:
@@ -197,6 +215,9 @@ class Worker:
             await delivery.term()
         else:
             if job.state is State.RUNNING:
+                if job.attempt == 1 and job.started_at is not None:
+                    waited = job.started_at - job.queued_at
+                    WAIT_SECONDS.labels(self._queue.task).observe(waited.total_seconds())
                 await self._run(job, delivery)
             else:
                 ending = Verdict.TERM if job.state is State.FAILED else Verdict.ACK
@@ -220,6 +241,7 @@ class Worker:
             if not isinstance(error, Refused | Superseded):
                 log.warning("attempt_failed", attempt=job.attempt, exc_info=error)
         ending = verdict(error, is_last=job.is_last_attempt)
+        _count_attempt(job, error)
         if error is not None and ending is not Verdict.LEAVE:
             job = await self._record_fault(job, _fault(error), ending)
         await self._settle(job, delivery, ending)
@@ -274,6 +296,7 @@ class Worker:
                 return
         if job.is_settled:
             log.info("job_settled", state=job.state, attempt=job.attempt, seconds=_seconds(job))
+            JOBS_ENDED.labels(self._queue.task, job.state).inc()
             await self._drop_blob(job)
 
     async def _drop_blob(self, job: Job) -> None:
@@ -363,17 +386,19 @@ async def run(
     `prepare` loads and warms whatever the step needs: nothing is pulled, and the worker does not
     announce itself, before it has returned.
     """
-    step = await _in_thread(prepare)
-    async with connect(settings.nats_url, name=queue.consumer) as broker:
-        broker.when_closed(process.end)
-        await broker.declare(replicas=settings.nats_replicas)
-        blobs = Blobs(broker.connection, AUDIO.name)
-        worker = Worker(broker, blobs, queue, step, slots=settings.slots)
-        await broker.announce(queue.consumer, version=version("decibus"))
-        process.ready(slots=settings.slots)
-        await worker.serve(until=process.stop, grace=timedelta(seconds=settings.grace_s))
-        log.info("stopped", connection_lost=broker.is_closed)
-        return 1 if broker.is_closed else 0
+    async with managed(process, settings, service=queue.consumer) as management:
+        step = await _in_thread(prepare)
+        async with connect(settings.nats_url, name=queue.consumer) as broker:
+            broker.when_closed(process.end)
+            management.ready.append(broker.not_ready)
+            await broker.declare(replicas=settings.nats_replicas)
+            blobs = Blobs(broker.connection, AUDIO.name)
+            worker = Worker(broker, blobs, queue, step, slots=settings.slots)
+            await broker.announce(queue.consumer, version=version("decibus"))
+            process.ready(slots=settings.slots)
+            await worker.serve(until=process.stop, grace=timedelta(seconds=settings.grace_s))
+            log.info("stopped", connection_lost=broker.is_closed)
+            return 1 if broker.is_closed else 0
 
 
 async def _in_thread(function: Callable[[], T]) -> T:
@@ -409,6 +434,18 @@ async def _in_thread(function: Callable[[], T]) -> T:
     context = contextvars.copy_context()  # so that its log lines carry what is bound here
     threading.Thread(target=context.run, args=(work,), name="step", daemon=True).start()
     return await future
+
+
+def _count_attempt(job: Job, error: Exception | None) -> None:
+    task = jobs.task_of(job.options)
+    if error is not None:
+        ATTEMPTS_FAILED.labels(task, _fault(error).code).inc()
+    elif job.result is not None and (seconds := _seconds(job)) is not None:
+        audio_s = job.result.audio.duration
+        WORK_SECONDS.labels(task).observe(seconds)
+        AUDIO_SECONDS.labels(task).inc(audio_s)
+        if audio_s > 0:
+            REAL_TIME_FACTOR.labels(task).observe(seconds / audio_s)
 
 
 def _fault(error: Exception) -> Fault:

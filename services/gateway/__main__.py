@@ -14,18 +14,21 @@ from litestar.types import ASGIApp
 
 from decibus import process
 from decibus.broker import connect
+from decibus.management import managed
 from decibus.process import Process
 from decibus.references import References, load_references
 from decibus.settings import SettingsError, from_environment
-from decibus.telemetry import configure_logs
+from decibus.telemetry import LIVE_CLIENTS, configure_logs
 from services.gateway.app import Gateway, create_app
 from services.gateway.chores import check, chores
+from services.gateway.gauges import gauges
 from services.gateway.guards import Guards, keys_from, quota_of
 from services.gateway.idempotency import Idempotency
 from services.gateway.intake import Intake
 from services.gateway.keys import Keyring
 from services.gateway.linger import lingering
 from services.gateway.live import Live
+from services.gateway.measured import measured
 from services.gateway.reaper import Reaper
 from services.gateway.rpc import NatsDoor
 from services.gateway.settings import Settings
@@ -41,7 +44,7 @@ closes first must not be the one that could be sent a request at that moment."""
 def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """Say how the app is served; a client's address comes from trusted proxies only."""
     return uvicorn.Config(
-        lingering(app),
+        measured(lingering(app)),
         host=settings.http_host,
         port=settings.http_port,
         log_config=None,
@@ -70,14 +73,19 @@ class Server(uvicorn.Server):
 
 async def main(life: Process, settings: Settings, keyring: Keyring, references: References) -> int:
     """Serve; returns the process's exit code."""
-    async with connect(settings.nats_url, name="gateway") as broker:
+    async with (
+        managed(life, settings, service="gateway") as management,
+        connect(settings.nats_url, name="gateway") as broker,
+    ):
         broker.when_closed(life.end)
+        management.ready.append(broker.not_ready)
         await broker.declare(replicas=settings.nats_replicas)
         if (quota := quota_of(settings)) is not None:
             await broker.declare_quota(quota, replicas=settings.nats_replicas)
         guards = Guards(broker, keyring, settings)
         intake, live = Intake(broker, settings), Live(broker)
         await live.start()
+        LIVE_CLIENTS.set_function(lambda: live.waiters)
         uploads, idempotency = Uploads(broker), Idempotency(broker)
         gateway = Gateway(broker, intake, live, uploads, settings, guards, idempotency, references)
         server = Server(configure(create_app(gateway), settings))
@@ -86,6 +94,7 @@ async def main(life: Process, settings: Settings, keyring: Keyring, references: 
             chores(broker, intake, live, settings, references),
             NatsDoor(broker, intake, live, settings, guards, references).open(),
             Reaper(broker, settings).open(),
+            gauges(broker),
             asyncio.TaskGroup() as group,
         ):
             serving = group.create_task(server.serve())

@@ -23,6 +23,7 @@ from decibus.errors import DecibusError, NotFound, StorageFull, Superseded, Unav
 from decibus.jobs import Job, State
 from decibus.ledger import Ledger
 from decibus.messages import Fault, Options, Task, TaskName
+from decibus.telemetry import JOBS_OPENED
 from decibus.topology import ANALYSES, AUDIO, QUEUES, REPORTS
 from services.gateway.uploads import Upload, Uploads
 
@@ -55,6 +56,9 @@ class Desk:
         The blob is the desk's from here on: it goes when no job of this upload reads it.
         """
         opened = [await self._open(upload, options, blob) for options in wanted.values()]
+        for job in opened:
+            found = "done" if job.is_settled else "new" if job.blob == blob else "in_flight"
+            JOBS_OPENED.labels(jobs.task_of(job.options), found).inc()
         # Every record stands before the first task does: who ends first must see its siblings.
         reads = [await self._queue(job, blob, headers) for job in opened if not job.is_settled]
         if not any(reads):

@@ -27,6 +27,7 @@ from decibus.messages import (
     TaskName,
     TranscribeOptions,
 )
+from decibus.telemetry import UPLOAD_BYTES
 from decibus.topology import AUDIO, SHELVE, UPLOAD_PREFIX
 from services.gateway.callbacks import Callbacks
 from services.gateway.desk import Desk
@@ -85,6 +86,7 @@ class Intake:
         name = f"{UPLOAD_PREFIX}{secrets.token_hex(16)}"
         blob = await self._blobs.put(name, body, limit=self._settings.max_upload_bytes)
         received = Received(blob, filename, loop.time() - start)
+        UPLOAD_BYTES.inc(blob.size)
         if blob.size == 0:
             await self.discard(received)
             raise BadAudio("the upload is empty")

@@ -1,11 +1,9 @@
 """What a gateway can be told."""
 
-import msgspec
-
-from decibus.settings import LogLevel, Positive
+from decibus.settings import LogLevel, ManagementSettings, Positive
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(ManagementSettings, frozen=True, kw_only=True):
     """
     Read from the environment, one variable a field, in upper case.
 

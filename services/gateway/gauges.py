@@ -1,0 +1,69 @@
+"""
+What NATS holds for us, asked every few seconds and shown to Prometheus by each gateway.
+
+The same figures from all replicas: a dashboard takes their maximum, and misses nothing when one of
+them goes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from decibus import telemetry
+from decibus.broker import Broker
+from decibus.errors import DecibusError
+from decibus.topology import BUCKETS, DEAD, DEAD_PREFIX, ERRANDS, LOGS, QUEUES, STORES
+
+log = structlog.get_logger()
+
+EVERY_S: Final = 5.0
+_STREAMS: Final = (
+    *(queue.stream for queue in (*QUEUES.values(), *ERRANDS)),
+    *(bucket.stream for bucket in BUCKETS),
+    *(store.stream for store in STORES),
+    *(log.stream for log in LOGS),
+)
+
+
+@asynccontextmanager
+async def gauges(broker: Broker) -> AsyncIterator[None]:
+    """Keep them true while the block runs."""
+
+    async def read_again() -> None:
+        while True:
+            try:
+                await read(broker)
+            except DecibusError as error:  # what was read last stands; NATS_CONNECTED tells
+                log.debug("gauges_not_read", reason=str(error))
+            await asyncio.sleep(EVERY_S)
+
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(read_again())
+        try:
+            yield
+        finally:
+            reading.cancel()
+
+
+async def read(broker: Broker) -> None:
+    """Ask NATS once, one question after the other."""
+    for task, queue in QUEUES.items():
+        state = await broker.condition(queue)
+        age = datetime.now(UTC) - state.oldest_at if state.oldest_at else None
+        telemetry.QUEUE_WAITING.labels(task).set(state.waiting)
+        telemetry.QUEUE_IN_HAND.labels(task).set(state.in_hand)
+        telemetry.QUEUE_REDELIVERED.labels(task).set(state.redelivered)
+        telemetry.QUEUE_CAP.labels(task).set(queue.max_msgs)
+        telemetry.QUEUE_OLDEST_SECONDS.labels(task).set(age.total_seconds() if age else 0.0)
+    for stream in _STREAMS:
+        held, cap = await broker.stream_bytes(stream)
+        telemetry.STREAM_BYTES.labels(stream).set(held)
+        telemetry.STREAM_CAP_BYTES.labels(stream).set(cap)
+    telemetry.DEAD_LETTERS.set(await broker.count_subjects(DEAD.stream, f"{DEAD_PREFIX}>"))
+    for each in LOGS:
+        lag = await broker.lag(each.stream, each.consumer)
+        telemetry.CONSUMER_LAG.labels(each.consumer).set(lag)
