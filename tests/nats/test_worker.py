@@ -361,16 +361,17 @@ async def test_work_resumes_within_a_second_of_a_restart(
 async def test_a_result_outlives_a_restart_of_the_server(
     bench: Bench, nats_server: NatsServer
 ) -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
 
     def wait(file: BinaryIO, _: AnalyzeOptions, __: Progress) -> Transcript:
+        begun.set()
         go_on.wait(10)
         return words(file.read().decode())
 
     await bench.queue_job()
 
     async with bench.worker(wait):
-        await bench.until(is_running)
+        assert await asyncio.to_thread(begun.wait, 10), "the audio is there, the work has begun"
         await asyncio.to_thread(nats_server.kill)
         go_on.set()
         await asyncio.sleep(0.5)
