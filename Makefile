@@ -18,7 +18,7 @@ can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt 
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dead bench bench-dsp bench-files lock clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files lock clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,9 @@ check: ## What CI runs: lint, types, test
 
 conformance: $(can_test) ## Measure the cases of the standards, and write docs/conformance.md
 	$(bin)/python -m tests.dsp.conformance
+
+dashboards: $(can_test) ## Write the Grafana dashboards, charts/decibus/dashboards
+	$(bin)/python -m tools.dashboards
 
 dead: $(can_run) ## List what failed for good; ARGS="requeue KEY" queues it again
 	@$(bin)/python -m services.gateway.dead $(or $(ARGS),list)

@@ -7,7 +7,8 @@ What every test can ask for: a real nats-server of its own, and the `nats` comma
     nats_cli       the `nats` of tests/gotools, for tests marked `natscli`
     service        starts services as processes, and ends them after the test
 
-Tests marked `natscli` and `espeak` are left out, and told, where those commands are missing.
+Tests marked `natscli`, `espeak` and `prometheus` are left out, and told, where those commands are
+missing.
 
 A test that blocks the event loop from within our own code fails.
 """
@@ -195,6 +196,7 @@ def _nats_cli() -> Path | None:
 NEEDED: Final = {
     "natscli": ("nats", _nats_cli, BUILD_TOOLS),
     "espeak": ("espeak-ng", lambda: shutil.which("espeak-ng"), "apt install espeak-ng"),
+    "prometheus": ("prometheus", lambda: shutil.which("promtool"), "apt install prometheus"),
 }
 """Marker: the command that its tests need, whether it is here, how to get it."""
 

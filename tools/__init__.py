@@ -1,0 +1,1 @@
+"""What makes parts of the product, and is no part of it."""
