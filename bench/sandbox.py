@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 
 from decibus.confinement import Limits
-from decibus.messages import AnalyzeOptions
+from decibus.messages import AnalyzeOptions, Measurement
 from decibus.sandbox import Sandbox
 from services.analyzer.analyze import analyze, warm
 
@@ -102,7 +102,7 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def compare(sandbox: Sandbox, rounds: int, minutes: float) -> Report:
+def compare(sandbox: Sandbox[Measurement], rounds: int, minutes: float) -> Report:
     """Take turns, so that both meet the same weather."""
     (nursery,) = children_of(os.getpid())
     short, long = audio(0.5, "wav", "pcm_s16le"), audio(60.0 * minutes, "mp3", "libmp3lame")
@@ -143,8 +143,8 @@ def compare(sandbox: Sandbox, rounds: int, minutes: float) -> Report:
 
 def main(rounds: int, minutes: float) -> None:
     """Measure, print the table, and write the results."""
-    module = "services.analyzer.analyze"
-    with closing(Sandbox(f"{module}:analyze", warm=f"{module}:warm", limits=Limits())) as sandbox:
+    step, warming = (f"services.analyzer.analyze:{name}" for name in ("analyze", "warm"))
+    with closing(Sandbox(step, warm=warming, returns=Measurement, limits=Limits())) as sandbox:
         sandbox.start()
         warm()
         report = compare(sandbox, rounds, minutes)

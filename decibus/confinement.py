@@ -2,7 +2,7 @@
 What a process may still do that is about to open a stranger's file: little, and not for long.
 
 Linux keeps all of it. Elsewhere (a laptop) the limits hold that the system knows: processor time,
-files and cores; the wall clock is the nursery's anyway.
+files and cores; the wall clock is the worker's anyway.
 """
 
 import ctypes
@@ -41,7 +41,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
     What one file may take: seconds of processor time, seconds on the wall clock, address space.
 
-    The address space holds the code and the kernels too, some 600 MB of it.
+    On the wall clock counts what somebody waits for the file, and not what it waits for others. The
+    address space holds the code and the kernels too, some 600 MB of it.
     """
 
     cpu_s: Annotated[int, msgspec.Meta(ge=1)] = 60

@@ -9,8 +9,9 @@ The process whose children open strangers' files: it forks one for each, and bur
 
 A process of its own, started by exec: no thread of the worker's is in it, no connection, and none
 of its secrets. A byte on `control` comes with three descriptors: the `leash`, on which the worker
-hears how its child has ended and which it lets go when the child is to end; `talk`, for the child
-alone; and the file.
+hears how its child has ended, on which it says `LATE`, and which it lets go when the child is to
+end; `talk`, for the child alone; and the file. What a child says on `talk` is words, and between
+them the pieces of a stream: it goes on as fast as the worker takes them.
 """
 
 import gc
@@ -19,9 +20,8 @@ import selectors
 import signal
 import socket
 import sys
-import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from functools import partial
 from pkgutil import resolve_name
@@ -31,14 +31,23 @@ import msgspec
 
 from decibus.confinement import Limits, confine
 from decibus.errors import BadAudio, NotAudio, TooLong
-from decibus.messages import Options, Result
+from decibus.messages import Options
 
-Step = Callable[[BinaryIO, Any, Callable[[float], None]], Result]
-"""A step of the kind that `worker.Step` is; progress is a fraction and nothing else."""
+Streaming = Generator[bytes, None, msgspec.Struct]
+Step = Callable[[BinaryIO, Any, Callable[[float], None]], msgspec.Struct | Streaming]
+"""
+A step of the kind that `worker.Step` is; progress is a fraction and nothing else.
+
+One that streams is a generator: it yields bytes and returns its result.
+"""
 
 READY: Final = b"!"
 ADMIT: Final = b"+"
+LATE: Final = b"-"
 HEADER_BYTES: Final = 4
+PIECE: Final = 1 << 31
+"""In a header: what follows is a piece of the stream and no word. The rest is its length."""
+MAX_PIECE_BYTES: Final = 1 << 20
 OUT_OF_MEMORY: Final = 12
 """The exit status of a child that ran into the limit of its address space: ENOMEM."""
 
@@ -58,9 +67,9 @@ class Told(msgspec.Struct, frozen=True, tag="told"):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """What a child has found: its last word."""
+    """What a child has found: its last word. The worker knows what it must be."""
 
-    result: Result
+    result: msgspec.Raw
 
 
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
@@ -85,7 +94,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     How a child ended, from its nursery.
 
     `status`: the exit status, or minus the signal; None when there was no child. `late`: it was
-    ended by the wall clock. `cpu_s` and `peak_mb`: what it has used.
+    ended because the worker had waited long enough. `cpu_s` and `peak_mb`: what it has used.
     """
 
     status: int | None = None
@@ -101,10 +110,9 @@ def frame(message: msgspec.Struct) -> bytes:
 
 
 class _Child:
-    def __init__(self, pid: int, leash: socket.socket, deadline: float) -> None:
+    def __init__(self, pid: int, leash: socket.socket) -> None:
         self.pid = pid
         self.leash = leash
-        self.deadline = deadline
         self.late = False
 
     def kill(self) -> None:
@@ -139,23 +147,16 @@ class Nursery:
         self._selector.register(bell, selectors.EVENT_READ, partial(bell.recv, 4096))
         try:
             while True:
-                for key, _ in self._selector.select(self._patience_s()):
+                for key, _ in self._selector.select():
                     if key.fileobj is not self._control:
                         key.data()
                     elif not self._admit():
                         return
-                self._end_the_late()
                 self._bury()
         finally:
             signal.set_wakeup_fd(-1)
             for child in self._children.values():
                 child.kill()
-
-    def _patience_s(self) -> float | None:
-        now = time.monotonic()
-        left = (child.deadline - now for child in self._children.values() if not child.late)
-        nearest = min(left, default=None)
-        return None if nearest is None else max(0.0, nearest)
 
     def _admit(self) -> bool:
         """Fork a child for a file; False when there is no worker any more."""
@@ -175,26 +176,24 @@ class Nursery:
         else:
             if pid == 0:
                 _live(self._step, self._limits, nursery, talk_fd, file_fd)
-            child = _Child(pid, leash, time.monotonic() + self._limits.wall_s)
+            child = _Child(pid, leash)
             self._children[pid] = child
-            # The worker never writes on a leash: what there is to read is its end.
-            self._selector.register(leash, selectors.EVENT_READ, partial(self._let_go, child))
+            self._selector.register(leash, selectors.EVENT_READ, partial(self._heed, child))
         finally:
             os.close(talk_fd)
             os.close(file_fd)
         return True
 
-    def _let_go(self, child: _Child) -> None:
-        self._selector.unregister(child.leash)
-        child.leash.close()
+    def _heed(self, child: _Child) -> None:
+        """End a child for which the worker has waited long enough, or that it has let go."""
+        try:
+            child.late = child.leash.recv(1) == LATE
+        except ConnectionError:
+            child.late = False
+        if not child.late:
+            self._selector.unregister(child.leash)
+            child.leash.close()
         child.kill()
-
-    def _end_the_late(self) -> None:
-        now = time.monotonic()
-        for child in self._children.values():
-            if child.deadline <= now and not child.late:
-                child.late = True
-                child.kill()
 
     def _bury(self) -> None:
         with suppress(ChildProcessError):
@@ -246,13 +245,30 @@ def _last_word(
 
     try:
         confine(limits, parent=nursery)  # before the first byte of the file is read
-        return Done(step(file, _options(talk), progress))
+        result = step(file, _options(talk), progress)
+        if isinstance(result, Generator):
+            result = _send(result, talk)
+        return Done(msgspec.Raw(msgspec.json.encode(result)))
     except (NotAudio, BadAudio, TooLong) as refused:
         return Refusal(type(refused).code, str(refused)[:_MAX_WORDS])
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - an edge: the worker gets to see it
         return Bug(traceback.format_exc()[-_MAX_TRACEBACK:])
+
+
+def _send(stream: Streaming, talk: socket.socket) -> msgspec.Struct:
+    """Say all that a step yields, and return its result; waits while the worker takes nothing."""
+    while True:
+        try:
+            yielded = memoryview(next(stream))
+        except StopIteration as end:
+            result: msgspec.Struct = end.value
+            return result
+        for at in range(0, len(yielded), MAX_PIECE_BYTES):
+            piece = yielded[at : at + MAX_PIECE_BYTES]
+            talk.sendall((PIECE | len(piece)).to_bytes(HEADER_BYTES, "big"))
+            talk.sendall(piece)
 
 
 def _options(talk: socket.socket) -> Options:

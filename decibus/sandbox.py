@@ -6,6 +6,9 @@ child that has the file, a line to us, and nothing else: see `confinement`. What
 like anything from outside. A file that breaks its limits, or its decoder, is refused as
 `BadAudio`: trying it again would break them again. A child that somebody else has killed, as the
 kernel does when memory is short, says nothing against its file.
+
+A step that streams is held back by whoever takes its bytes: the line between them has little room,
+and both sides hold one piece.
 """
 
 import os
@@ -17,19 +20,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from typing import BinaryIO, Final, NoReturn
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, Final, Generic, NoReturn, TypeVar
 
 import msgspec
 import structlog
 
 from decibus.confinement import Limits
 from decibus.errors import BadAudio, DecibusError, Unavailable
-from decibus.messages import Options, Result
+from decibus.messages import Options
 from decibus.nursery import (
     ADMIT,
     HEADER_BYTES,
+    LATE,
+    MAX_PIECE_BYTES,
     OUT_OF_MEMORY,
+    PIECE,
     READY,
     REFUSALS,
     Bug,
@@ -42,13 +48,14 @@ from decibus.nursery import (
 )
 
 log = structlog.get_logger()
+R = TypeVar("R", bound=msgspec.Struct)
 
 _WARM_S: Final = 120.0  # kernels without a cache are compiled
 _BURIAL_S: Final = 2.0
 _SLACK_S: Final = 10.0  # by when the nursery must have ended what is late
 _TICK_S: Final = 0.2  # how soon a lost job is noticed
-_MAX_BYTES: Final = 16 << 20  # of all that a child says
-_PIECE_BYTES: Final = 1 << 16
+_MAX_BYTES: Final = 16 << 20  # of all words of a child
+_READ_BYTES: Final = 1 << 16
 
 # What the nursery gets of our environment: how to run, nothing that opens a door.
 _HANDED_ON: Final = ("PATH", "HOME", "LANG", "LC_", "LD_", "DYLD_", "NUMBA_", "PYTHON", "TMPDIR")
@@ -64,17 +71,19 @@ class StepFailed(DecibusError):
     """The step has a bug; the message is its traceback."""
 
 
-class Sandbox:
+class Sandbox(Generic[R]):
     """
     Runs `step` on files, each in a child of its own; as many at once as there are threads calling.
 
     `step` and `warm` are named `module:function`: they are imported by the nursery, not here. What
     `warm` has loaded or compiled is there in each child; a child opens no module and no cache.
+    `returns` is what the step returns: a child that says anything else is not believed.
     """
 
-    def __init__(self, step: str, *, warm: str, limits: Limits) -> None:
+    def __init__(self, step: str, *, warm: str, returns: type[R], limits: Limits) -> None:
         self._step = step
         self._warm = warm
+        self._returns = returns
         self._limits = limits
         self._lock = threading.Lock()
         self._nursery: _Nursery | None = None
@@ -91,7 +100,7 @@ class Sandbox:
                 self._nursery.end()
             self._nursery = None
 
-    def run(self, file: BinaryIO, options: Options, progress: Callable[[float], None]) -> Result:
+    def run(self, file: BinaryIO, options: Options, progress: Callable[[float], None]) -> R:
         """
         Run the step on an open file of the system; it is a `worker.Step`, and blocks its thread.
 
@@ -100,18 +109,38 @@ class Sandbox:
         limits; `StepFailed` for the step's bugs; `Unavailable` when there can be no child, or
         somebody else has killed it.
         """
+        with self.stream(file, options, progress, max_bytes=0) as stream:
+            for _ in stream:
+                pass
+            return stream.result
+
+    @contextmanager
+    def stream(
+        self,
+        file: BinaryIO,
+        options: Options,
+        progress: Callable[[float], None],
+        *,
+        max_bytes: int,
+    ) -> "Iterator[Stream[R]]":
+        """
+        Run a step that streams; the child ends with the block, however that is left.
+
+        Iterating over the stream, once, calls `progress` and raises as `run` does, and `BadAudio`
+        behind `max_bytes`.
+        """
         leash, leash_there = socket.socketpair()
         talk, talk_there = socket.socketpair()
-        with leash, talk:
+        with leash, talk, selectors.DefaultSelector() as selector:
             with leash_there, talk_there:
                 file.seek(0)
                 descriptors = [leash_there.fileno(), talk_there.fileno(), file.fileno()]
                 nursery = self._admit(descriptors)
-            try:
-                return _Visit(leash, talk, self._limits).result(options, progress)
-            except _Silence as silence:
-                nursery.end()
-                raise Unavailable(f"the nursery {silence}") from silence
+            with suppress(ConnectionError):  # there is no child: the leash tells why
+                talk.sendall(frame(options))
+            talk.settimeout(0.0)
+            line = _Line(leash, talk, selector, self._limits, max_bytes)
+            yield Stream(line, nursery, self._returns, progress)
 
     def _admit(self, descriptors: list[int]) -> "_Nursery":
         with self._lock:
@@ -174,76 +203,156 @@ class _Nursery:
             self._process.wait()
 
 
-class _Visit:
-    """One file's time in the sandbox."""
+class Stream(Generic[R]):
+    """What a child yields, as it comes."""
 
-    def __init__(self, leash: socket.socket, talk: socket.socket, limits: Limits) -> None:
+    def __init__(
+        self,
+        line: "_Line",
+        nursery: _Nursery,
+        returns: type[R],
+        progress: Callable[[float], None],
+    ) -> None:
+        self._line = line
+        self._nursery = nursery
+        self._returns = returns
+        self._progress = progress
+        self._result: R | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield each piece as the step did, those of more than 1 MiB in several."""
+        try:
+            for heard in self._line.hear(self._progress):
+                if isinstance(heard, bytes):
+                    yield heard
+                else:
+                    self._result = self._answer(heard)
+        except _Silence as silence:
+            self._nursery.end()
+            raise Unavailable(f"the nursery {silence}") from silence
+
+    @property
+    def result(self) -> R:
+        """What the step has returned, once the last piece was taken."""
+        if self._result is None:
+            raise RuntimeError("the stream has not ended")
+        return self._result
+
+    def _answer(self, word: Done | Refusal | Bug) -> R:
+        match word:
+            case Done(result):
+                try:
+                    return msgspec.json.decode(result, type=self._returns)
+                except msgspec.DecodeError as error:
+                    raise _untrustworthy(str(error)) from error
+            case Refusal(code, detail):
+                raise REFUSALS[code](detail)
+            case Bug(words):
+                raise StepFailed(words)
+
+
+class _Line:
+    """The two lines to one file's child."""
+
+    def __init__(
+        self,
+        leash: socket.socket,
+        talk: socket.socket,
+        selector: selectors.BaseSelector,
+        limits: Limits,
+        max_bytes: int,
+    ) -> None:
         self._leash = leash
         self._talk = talk
+        self._selector = selector
         self._limits = limits
-        self._selector = selectors.DefaultSelector()
+        self._left_bytes = max_bytes
         self._unread = bytearray()
-        self._heard_bytes = 0
+        self._word_bytes = 0
+        self._waited_s = 0.0
+        self._is_late = False
 
-    def result(self, options: Options, progress: Callable[[float], None]) -> Result:
-        """Listen until there is a last word, or none can come any more."""
-        with suppress(ConnectionError):  # there is no child: the leash tells why
-            self._talk.sendall(frame(options))
-        self._talk.settimeout(0.0)
+    def hear(self, progress: Callable[[float], None]) -> Iterator[bytes | Done | Refusal | Bug]:
+        """Listen until there is a last word, which is yielded too, or none can come any more."""
         fraction = 0.0
-        deadline = time.monotonic() + self._limits.wall_s + _SLACK_S
-        with self._selector:
-            for line in (self._talk, self._leash):
-                self._selector.register(line, selectors.EVENT_READ)
-            while time.monotonic() < deadline:
-                ready = [key.fileobj for key, _ in self._selector.select(_TICK_S)]
-                # The talk first: when a child has ended, all that it had to say is there.
-                for word in self._words():
-                    if isinstance(word, Told):
-                        fraction = word.fraction
-                    else:
-                        return _answer(word)
-                progress(fraction)
-                if self._leash in ready:
-                    self._refuse()
+        for line in (self._talk, self._leash):
+            self._selector.register(line, selectors.EVENT_READ)
+        while self._waited_s < self._limits.wall_s + _SLACK_S:
+            has_ended = self._wait()
+            # The talk first: when a child has ended, all that it had to say is there.
+            is_drained = not self._read()
+            while (heard := self._next()) is not None:
+                if isinstance(heard, Told):
+                    fraction = heard.fraction
+                    continue
+                yield heard
+                if not isinstance(heard, bytes):
+                    return
+            progress(fraction)
+            if has_ended and is_drained:
+                self._refuse()
         raise _Silence("does not answer")
 
-    def _words(self) -> Iterator[Word]:
-        """Yield what has arrived; never waits."""
-        while piece := self._piece():
-            self._heard_bytes += len(piece)
-            if self._heard_bytes > _MAX_BYTES:
-                raise _untrustworthy(f"more than {_MAX_BYTES} bytes")
-            self._unread += piece
-            yield from self._whole_words()
+    def _wait(self) -> bool:
+        """
+        Wait a moment for a word; tell whether the child has ended.
 
-    def _piece(self) -> bytes:
+        Only this time counts against its limit: while nobody listens, it waits for us. All of it
+        counts, and not each silence for itself, so that nobody gains by saying little and often.
+        """
+        start = time.monotonic()
+        ready = [key.fileobj for key, _ in self._selector.select(_TICK_S)]
+        self._waited_s += time.monotonic() - start
+        if self._waited_s >= self._limits.wall_s and not self._is_late:
+            self._is_late = True
+            with suppress(OSError):  # it has ended just now
+                self._leash.send(LATE)
+        return self._leash in ready
+
+    def _read(self) -> bool:
+        """Take some of what has arrived; never waits. False when there was nothing."""
         try:
-            piece = self._talk.recv(_PIECE_BYTES)
+            some = self._talk.recv(_READ_BYTES)
         except BlockingIOError:
-            return b""
+            return False
         except ConnectionError:
-            piece = b""
-        if not piece and self._talk in self._selector.get_map():
+            some = b""
+        if not some and self._talk in self._selector.get_map():
             self._selector.unregister(self._talk)
-        return piece
+        self._unread += some
+        return bool(some)
 
-    def _whole_words(self) -> Iterator[Word]:
-        while len(self._unread) >= HEADER_BYTES:
-            end = HEADER_BYTES + int.from_bytes(self._unread[:HEADER_BYTES], "big")
-            if len(self._unread) < end:
-                return
-            body = bytes(self._unread[HEADER_BYTES:end])
-            del self._unread[:end]
-            try:
-                yield msgspec.json.decode(body, type=Word)
-            except msgspec.DecodeError as error:
-                raise _untrustworthy(str(error)) from error
+    def _next(self) -> Word | bytes | None:
+        """Return the next word or piece, once it is whole."""
+        if len(self._unread) < HEADER_BYTES:
+            return None
+        header = int.from_bytes(self._unread[:HEADER_BYTES], "big")
+        size = header & ~PIECE
+        if header & PIECE:
+            most = min(self._left_bytes, MAX_PIECE_BYTES)
+        else:
+            most = _MAX_BYTES - self._word_bytes
+        if not 0 < size <= most:
+            raise _untrustworthy(f"{size} bytes, and not 1 to {most}")
+        end = HEADER_BYTES + size
+        if len(self._unread) < end:
+            return None
+        body = bytes(memoryview(self._unread)[HEADER_BYTES:end])
+        del self._unread[:end]
+        if header & PIECE:
+            self._left_bytes -= size
+            return body
+        self._word_bytes += size
+        try:
+            word: Word = msgspec.json.decode(body, type=Word)
+        except msgspec.DecodeError as error:
+            raise _untrustworthy(str(error)) from error
+        return word
 
     def _refuse(self) -> NoReturn:
         """Raise what it means that the child has ended without a last word."""
         try:
-            ending = msgspec.json.decode(self._leash.recv(_PIECE_BYTES), type=Ending)
+            ending = msgspec.json.decode(self._leash.recv(_READ_BYTES), type=Ending)
         except (ConnectionError, msgspec.DecodeError) as error:
             raise _Silence("has ended") from error
         if ending.status is None:
@@ -259,16 +368,6 @@ class _Visit:
 
 class _Silence(Exception):
     """The nursery does not tell how a child has ended; the message says why."""
-
-
-def _answer(word: Done | Refusal | Bug) -> Result:
-    match word:
-        case Done(result):
-            return result
-        case Refusal(code, detail):
-            raise REFUSALS[code](detail)
-        case Bug(words):
-            raise StepFailed(words)
 
 
 def _untrustworthy(why: str) -> BadAudio:

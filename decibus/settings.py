@@ -7,9 +7,13 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from decibus.confinement import MIN_MEMORY_BYTES, Limits
+
 S = TypeVar("S", bound=msgspec.Struct)
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+_LIMITS = Limits()
 
 
 class SettingsError(Exception):
@@ -41,6 +45,28 @@ class WorkerSettings(ManagementSettings, frozen=True, kw_only=True):
     slots: Positive = 1
     grace_s: Annotated[float, msgspec.Meta(ge=0)] = 25.0
     log_level: LogLevel = "info"
+
+
+class SandboxSettings(WorkerSettings, frozen=True, kw_only=True):
+    """
+    What a worker with a sandbox can be told.
+
+    What one file may take in it, before it is refused: processor time, time on the clock, and
+    address space, that of the code and the kernels included.
+    """
+
+    sandbox_cpu_s: Positive = _LIMITS.cpu_s
+    sandbox_wall_s: Annotated[float, msgspec.Meta(gt=0)] = _LIMITS.wall_s
+    sandbox_memory_bytes: Annotated[int, msgspec.Meta(ge=MIN_MEMORY_BYTES)] = _LIMITS.memory_bytes
+
+    @property
+    def limits(self) -> Limits:
+        """The same, as the sandbox takes them."""
+        return Limits(
+            cpu_s=self.sandbox_cpu_s,
+            wall_s=self.sandbox_wall_s,
+            memory_bytes=self.sandbox_memory_bytes,
+        )
 
 
 def load(into: type[S], variables: Mapping[str, str]) -> S:

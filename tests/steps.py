@@ -3,12 +3,15 @@
 import ctypes
 import errno
 import inspect
+import io
 import os
 import resource
 import signal
 import socket
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count as numbers
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +19,7 @@ import numpy as np
 
 from decibus import nursery
 from decibus.messages import AudioFormat, Options, Transcript
+from decibus.nursery import Streaming
 
 Tell = Callable[[float], None]
 
@@ -67,6 +71,35 @@ def obey(file: BinaryIO, options: Options, tell: Tell) -> Transcript:
     order, _, rest = file.read().decode().partition(" ")
     said: Any = ORDERS[order](rest, tell)
     return words(str(said))
+
+
+def pour(file: BinaryIO, options: Options, tell: Tell) -> Streaming:
+    """Stream what the first word of the file says; what else it says is done after that."""
+    order, _, rest = file.read().decode().partition(" ")
+    yield from STREAMS[order](tell)
+    return obey(io.BytesIO(rest.encode()), options, tell) if rest else words("poured")
+
+
+def emptiness(_: Tell) -> Iterator[bytes]:
+    yield b""
+
+
+def three(tell: Tell) -> Iterator[bytes]:
+    for number in range(3):
+        tell(number / 3)
+        yield bytes([number]) * (number * nursery.MAX_PIECE_BYTES + 5)
+
+
+def clock(_: Tell) -> Iterator[bytes]:
+    """Say what time it is, 64 KiB a time."""
+    while True:
+        yield struct.pack("d", time.monotonic()).ljust(1 << 16)
+
+
+def trickle(_: Tell) -> Iterator[bytes]:
+    for number in numbers():
+        time.sleep(0.05)
+        yield number.to_bytes(4, "big")
 
 
 def refuse(rest: str, _: Tell) -> None:
@@ -221,3 +254,7 @@ ORDERS: dict[str, Callable[[str, Tell], Any]] = {
         open_many, multiply, limits, babble, forge,
     )
 }  # fmt: skip
+
+STREAMS: dict[str, Callable[[Tell], Iterator[bytes]]] = {
+    step.__name__: step for step in (emptiness, three, clock, trickle)
+}

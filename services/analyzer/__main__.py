@@ -6,7 +6,7 @@ from functools import partial
 import uvloop
 
 from decibus import process, worker
-from decibus.confinement import Limits
+from decibus.messages import Measurement
 from decibus.sandbox import Sandbox
 from decibus.settings import from_environment
 from decibus.telemetry import configure_logs
@@ -16,14 +16,9 @@ from services.analyzer.settings import Settings
 
 def prepare(settings: Settings) -> worker.Step:
     """Have the kernels loaded before the first job waits for them."""
-    limits = Limits(
-        cpu_s=settings.sandbox_cpu_s,
-        wall_s=settings.sandbox_wall_s,
-        memory_bytes=settings.sandbox_memory_bytes,
-    )
     # By name: PyAV and the kernels stay out of this process.
     step, warm = "services.analyzer.analyze:analyze", "services.analyzer.warm:warm"
-    sandbox = Sandbox(step, warm=warm, limits=limits)
+    sandbox = Sandbox(step, warm=warm, returns=Measurement, limits=settings.limits)
     sandbox.start()
     return sandbox.run
 

@@ -37,8 +37,9 @@ WARM: Final = "services.analyzer.analyze:warm"
 
 
 @contextmanager
-def started() -> Iterator[Sandbox]:
-    sandbox = Sandbox(STEP, warm=WARM, limits=Limits(cpu_s=20, wall_s=40.0))
+def started() -> Iterator[Sandbox[Measurement]]:
+    limits = Limits(cpu_s=20, wall_s=40.0)
+    sandbox = Sandbox(STEP, warm=WARM, returns=Measurement, limits=limits)
     sandbox.start()
     try:
         yield sandbox
@@ -47,18 +48,18 @@ def started() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
+def sandbox() -> Iterator[Sandbox[Measurement]]:
     with started() as running:
         yield running
 
 
-def measured(sandbox: Sandbox, data: bytes, *, max_duration_s: float = 60.0) -> Measurement:
+def measured(
+    sandbox: Sandbox[Measurement], data: bytes, *, max_duration_s: float = 60.0
+) -> Measurement:
     with tempfile.TemporaryFile() as file:
         file.write(data)
         options = AnalyzeOptions(max_duration_s=max_duration_s)
-        found = sandbox.run(file, options, lambda _: None)
-    assert isinstance(found, Measurement)
-    return found
+        return sandbox.run(file, options, lambda _: None)
 
 
 # Files that name others.
@@ -67,7 +68,9 @@ def measured(sandbox: Sandbox, data: bytes, *, max_duration_s: float = 60.0) -> 
 class Canary:
     """A file that nobody is to open, a port that nobody is to call, and a sandbox beside them."""
 
-    def __init__(self, folder: Path, listener: socket.socket, sandbox: Sandbox) -> None:
+    def __init__(
+        self, folder: Path, listener: socket.socket, sandbox: Sandbox[Measurement]
+    ) -> None:
         self.sandbox = sandbox
         self.port = listener.getsockname()[1]
         self.path = folder / "secret.wav"
@@ -162,7 +165,7 @@ def test_an_mp4_whose_samples_are_in_another_file_does_not_get_them(canary: Cana
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("flac", 8), ("opus", 1), ("m4a", 2), ("wav8", 8)])
-def test_a_bomb_is_too_long(sandbox: Sandbox, kind: str, channels: int) -> None:
+def test_a_bomb_is_too_long(sandbox: Sandbox[Measurement], kind: str, channels: int) -> None:
     bomb = encode(np.zeros((channels, 48_000 * 60), np.float32), 48_000, kind)
 
     with pytest.raises(TooLong, match="longer than 10 s"):
@@ -207,7 +210,7 @@ LIES: Final = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_a_header_that_lies_is_bad_audio(sandbox: Sandbox, name: str) -> None:
+def test_a_header_that_lies_is_bad_audio(sandbox: Sandbox[Measurement], name: str) -> None:
     with pytest.raises(BadAudio) as refused:
         measured(sandbox, LIES[name])
 
@@ -215,7 +218,7 @@ def test_a_header_that_lies_is_bad_audio(sandbox: Sandbox, name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x8000_0000])
-def test_a_claim_of_4_gb_is_not_believed(sandbox: Sandbox, size: int) -> None:
+def test_a_claim_of_4_gb_is_not_believed(sandbox: Sandbox[Measurement], size: int) -> None:
     assert measured(sandbox, wav(size=size)).audio.duration == pytest.approx(0.1)
 
 
@@ -264,7 +267,7 @@ def wholes() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", FILES)
 def test_damaged_files_are_measured_or_refused_and_break_nothing(
-    sandbox: Sandbox, wholes: dict[str, bytes], kind: str
+    sandbox: Sandbox[Measurement], wholes: dict[str, bytes], kind: str
 ) -> None:
     print(f"FUZZ_SEED={SEED}")  # noqa: T201 - shown with a failure
     failed: list[str] = []
