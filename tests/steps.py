@@ -90,6 +90,20 @@ def three(tell: Tell) -> Iterator[bytes]:
         yield bytes([number]) * (number * nursery.MAX_PIECE_BYTES + 5)
 
 
+def headless(_: Tell) -> Iterator[bytes]:
+    yield b"{}"
+
+
+def uneven(_: Tell) -> Iterator[bytes]:
+    yield b'{"expected_duration_s":1.0}'
+    yield bytes(5)
+
+
+def infinite(_: Tell) -> Iterator[bytes]:
+    yield b'{"expected_duration_s":1.0}'
+    yield np.array([0.0, np.inf], np.float32).tobytes()
+
+
 def clock(_: Tell) -> Iterator[bytes]:
     """Say what time it is, 64 KiB a time."""
     while True:
@@ -256,5 +270,5 @@ ORDERS: dict[str, Callable[[str, Tell], Any]] = {
 }  # fmt: skip
 
 STREAMS: dict[str, Callable[[Tell], Iterator[bytes]]] = {
-    step.__name__: step for step in (emptiness, three, clock, trickle)
+    step.__name__: step for step in (emptiness, three, headless, uneven, infinite, clock, trickle)
 }

@@ -1,4 +1,4 @@
-"""Run a transcriber: the model loaded and warmed, then jobs until SIGTERM or SIGINT."""
+"""Run a transcriber: the model and a sandbox for decoding, then jobs until SIGTERM or SIGINT."""
 
 import sys
 from functools import partial
@@ -6,9 +6,12 @@ from functools import partial
 import uvloop
 
 from decibus import process, worker
+from decibus.messages import AudioFormat
+from decibus.sandbox import Sandbox
 from decibus.settings import from_environment
 from decibus.telemetry import configure_logs
 from decibus.topology import TRANSCRIBE
+from services.transcriber.decode import decoded_in
 from services.transcriber.model import ModelError, load
 from services.transcriber.settings import Settings
 from services.transcriber.transcribe import transcribe
@@ -26,7 +29,11 @@ def prepare(settings: Settings) -> worker.Step:
         )
     except ModelError as error:
         sys.exit(f"model: {error}")
-    return partial(transcribe, model=model)
+    # By name: the nursery has what decodes, and neither the model nor a thread of its libraries.
+    step, warm = "services.transcriber.decode:stream", "services.transcriber.decode:warm"
+    sandbox = Sandbox(step, warm=warm, returns=AudioFormat, limits=settings.limits)
+    sandbox.start()
+    return partial(transcribe, model=model, decode=partial(decoded_in, sandbox))
 
 
 if __name__ == "__main__":

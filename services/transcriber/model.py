@@ -25,16 +25,13 @@ from faster_whisper.vad import VadOptions, get_speech_timestamps
 from huggingface_hub import constants as hub
 from huggingface_hub import get_session
 from huggingface_hub.errors import RepositoryNotFoundError
-from numpy.typing import NDArray
 
 from decibus.messages import Word
+from services.transcriber.decode import RATE_HZ, Samples
 
 log = structlog.get_logger()
 T = TypeVar("T")
-Samples = NDArray[np.float32]
-"""Mono at `RATE_HZ`, full scale = 1.0."""
 
-RATE_HZ: Final = 16_000
 MAX_WINDOW_S: Final = 30.0  # the positions a Whisper encoder has
 
 DEMO: Final = "demo"

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import msgspec
 
-from decibus.settings import WorkerSettings
+from decibus.settings import SandboxSettings
 
 
-class Settings(WorkerSettings, frozen=True, kw_only=True):
+class Settings(SandboxSettings, frozen=True, kw_only=True):
     """
     What only the transcriber can be told.
 

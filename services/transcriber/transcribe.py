@@ -12,13 +12,13 @@ from itertools import chain
 from typing import BinaryIO, Final, NamedTuple, Protocol
 
 import numpy as np
-import soxr
 from msgspec.structs import replace
 
-from decibus.audio import DECODER, Audio, open_audio
+from decibus.audio import DECODER
 from decibus.errors import BadRequest
 from decibus.messages import Segment, TranscribeOptions, Transcript
-from services.transcriber.model import RATE_HZ, Hearing, Model, Samples, Utterance
+from services.transcriber.decode import RATE_HZ, Decode, Samples, decoded
+from services.transcriber.model import Hearing, Model, Utterance
 
 FindSpeech = Callable[[Samples], list[tuple[int, int]]]
 
@@ -50,7 +50,12 @@ class Window(NamedTuple):
 
 
 def transcribe(
-    file: BinaryIO, options: TranscribeOptions, progress: Progress, *, model: Model
+    file: BinaryIO,
+    options: TranscribeOptions,
+    progress: Progress,
+    *,
+    model: Model,
+    decode: Decode = decoded,
 ) -> Transcript:
     """
     Transcribe what is spoken in a file.
@@ -63,10 +68,11 @@ def transcribe(
             f"the language {options.language!r} is not one that the model {model.name} hears: "
             f"{', '.join(sorted(model.languages))}"
         )
-    with open_audio(file, max_duration_s=options.max_duration_s) as audio:
-        meter = _Meter(progress, audio.expected_duration_s)
+    meter = _Meter(progress)
+    with decode(file, options, meter.tick) as audio:
+        meter.expect(audio.expected_duration_s)
         windows = cut(
-            meter.through(mono_16k(audio)),
+            meter.through(audio.blocks()),
             model.find_speech,
             longest=round(model.window_s * RATE_HZ),
         )
@@ -90,18 +96,6 @@ def transcribe(
             decoder=DECODER,
             segments=segments,
         )
-
-
-def mono_16k(audio: Audio) -> Iterator[Samples]:
-    """Decode into what the model hears, a second at a time."""
-    mono = (block.mean(axis=0) for block in audio.blocks(audio.sample_rate))
-    if audio.sample_rate == RATE_HZ:
-        yield from mono
-        return
-    resampler = soxr.ResampleStream(audio.sample_rate, RATE_HZ, 1, dtype="float32", quality="HQ")
-    for block in mono:
-        yield resampler.resample_chunk(block)
-    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
 
 def cut(blocks: Iterable[Samples], find_speech: FindSpeech, *, longest: int) -> Iterator[Window]:
@@ -203,14 +197,20 @@ def _segment(number: int, utterance: Utterance) -> Segment:
 class _Meter:
     """How much has been heard, told while decoding too: silence can be stopped as well."""
 
-    def __init__(self, progress: Progress, expected_s: float | None) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._expected = expected_s * RATE_HZ if expected_s else None
+        self._expected: float | None = None
         self._fraction = 0.0
+
+    def expect(self, seconds: float | None) -> None:
+        self._expected = seconds * RATE_HZ if seconds else None
+
+    def tick(self, _: float = 0.0) -> None:
+        self._progress(self._fraction)
 
     def through(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         for block in blocks:
-            self._progress(self._fraction)
+            self.tick()
             yield block
 
     def heard(self, window: Window, segments: tuple[Segment, ...]) -> None:

@@ -1,8 +1,8 @@
 """
-Files that nobody should send, through the sandbox, as the analyzer gets them.
+Files that nobody should send, through the sandboxes of the services that open files.
 
 The corpus of damaged files is made from a seed; `FUZZ_SEED` gives another one, `FUZZ_FILES` more of
-each kind.
+each kind. The decoder is the same in all services, so that a quarter is enough for the others.
 """
 
 import ctypes
@@ -13,10 +13,11 @@ import socket
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import pytest
@@ -24,54 +25,77 @@ import pytest
 from decibus.audio import open_audio
 from decibus.confinement import Limits
 from decibus.errors import BadAudio, NotAudio, Refused, TooLong
-from decibus.messages import AnalyzeOptions, Measurement
+from decibus.messages import AnalyzeOptions, AudioFormat, Measurement, TranscribeOptions
 from decibus.sandbox import Sandbox
+from services.transcriber.decode import decoded_in
 from tests.processes import ROOT
 from tests.signals import FILES, encode, music, sine
 
 SEED: Final = int(os.getenv("FUZZ_SEED", "1770"))
 FILES_OF_A_KIND: Final = int(os.getenv("FUZZ_FILES", "64"))
 
-STEP: Final = "services.analyzer.analyze:analyze"
-WARM: Final = "services.analyzer.analyze:warm"
+LIMITS: Final = Limits(cpu_s=20, wall_s=40.0)
+
+Opening = Callable[[BinaryIO, float], AudioFormat]
+"""How a service opens a file, whose audio may have so many seconds."""
 
 
 @contextmanager
-def started() -> Iterator[Sandbox[Measurement]]:
-    limits = Limits(cpu_s=20, wall_s=40.0)
-    sandbox = Sandbox(STEP, warm=WARM, returns=Measurement, limits=limits)
-    sandbox.start()
-    try:
-        yield sandbox
-    finally:
-        sandbox.close()
+def analyzer() -> Iterator[Opening]:
+    step, warm = "services.analyzer.analyze:analyze", "services.analyzer.analyze:warm"
+    with closing(Sandbox(step, warm=warm, returns=Measurement, limits=LIMITS)) as sandbox:
+
+        def opened(file: BinaryIO, max_duration_s: float) -> AudioFormat:
+            options = AnalyzeOptions(max_duration_s=max_duration_s)
+            return sandbox.run(file, options, lambda _: None).audio
+
+        yield opened
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox[Measurement]]:
-    with started() as running:
-        yield running
+@contextmanager
+def transcriber() -> Iterator[Opening]:
+    step, warm = "services.transcriber.decode:stream", "services.transcriber.decode:warm"
+    with closing(Sandbox(step, warm=warm, returns=AudioFormat, limits=LIMITS)) as sandbox:
+
+        def opened(file: BinaryIO, max_duration_s: float) -> AudioFormat:
+            options = TranscribeOptions(max_duration_s=max_duration_s)
+            with decoded_in(sandbox, file, options, lambda _: None) as audio:
+                deque(audio.blocks(), maxlen=0)
+                return audio.format()
+
+        yield opened
 
 
-def measured(
-    sandbox: Sandbox[Measurement], data: bytes, *, max_duration_s: float = 60.0
-) -> Measurement:
-    with tempfile.TemporaryFile() as file:
-        file.write(data)
-        options = AnalyzeOptions(max_duration_s=max_duration_s)
-        return sandbox.run(file, options, lambda _: None)
+SERVICES: Final = {"analyzer": analyzer, "transcriber": transcriber}
+
+
+class Opener:
+    """A service's way to open what a test has as bytes."""
+
+    def __init__(self, service: str, opening: Opening) -> None:
+        self.service = service
+        self._opening = opening
+
+    def __call__(self, data: bytes, *, max_duration_s: float = 60.0) -> AudioFormat:
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            return self._opening(file, max_duration_s)
+
+
+@pytest.fixture(scope="module", params=SERVICES)
+def opened(request: pytest.FixtureRequest) -> Iterator[Opener]:
+    with SERVICES[request.param]() as opening:
+        yield Opener(request.param, opening)
 
 
 # Files that name others.
 
 
 class Canary:
-    """A file that nobody is to open, a port that nobody is to call, and a sandbox beside them."""
+    """A file that nobody is to open, a port that nobody is to call, and a service beside them."""
 
-    def __init__(
-        self, folder: Path, listener: socket.socket, sandbox: Sandbox[Measurement]
-    ) -> None:
-        self.sandbox = sandbox
+    def __init__(self, folder: Path, listener: socket.socket, opened: Opener) -> None:
+        self.opened = opened
         self.port = listener.getsockname()[1]
         self.path = folder / "secret.wav"
         self.path.write_bytes(encode(sine(0.5, -20.0), 48_000, "wav16"))
@@ -94,16 +118,18 @@ class Canary:
         return disturbed
 
 
-@pytest.fixture(scope="module")
-def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
+@pytest.fixture(scope="module", params=SERVICES)
+def canary(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Canary]:
     if sys.platform != "linux":
         pytest.skip("inotify is Linux's")
     folder = tmp_path_factory.mktemp("canary")
     with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as listener:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.chdir(folder)  # where relative names lead
-        with started() as sandbox:
-            yield Canary(folder, listener, sandbox)
+        with SERVICES[request.param]() as opening:
+            yield Canary(folder, listener, Opener(request.param, opening))
 
 
 def test_the_canary_sings(canary: Canary) -> None:
@@ -140,7 +166,7 @@ def test_nothing_that_a_file_names_is_opened_or_called(canary: Canary, name: str
     data = POINTERS[name].format(path=canary.path, port=canary.port).encode()
 
     with pytest.raises(NotAudio):
-        measured(canary.sandbox, data)
+        canary.opened(data)
     with pytest.raises(NotAudio), open_audio(io.BytesIO(data), max_duration_s=60.0):
         pass  # outside the sandbox, where nothing but the white lists would stop it
 
@@ -156,7 +182,7 @@ def test_an_mp4_whose_samples_are_in_another_file_does_not_get_them(canary: Cana
         elsewhere = whole.replace(own, reference[: len(own)]) + reference
 
         with suppress(Refused):
-            measured(canary.sandbox, elsewhere)
+            canary.opened(elsewhere)
 
         assert not canary.is_disturbed
 
@@ -165,11 +191,11 @@ def test_an_mp4_whose_samples_are_in_another_file_does_not_get_them(canary: Cana
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("flac", 8), ("opus", 1), ("m4a", 2), ("wav8", 8)])
-def test_a_bomb_is_too_long(sandbox: Sandbox[Measurement], kind: str, channels: int) -> None:
+def test_a_bomb_is_too_long(opened: Opener, kind: str, channels: int) -> None:
     bomb = encode(np.zeros((channels, 48_000 * 60), np.float32), 48_000, kind)
 
     with pytest.raises(TooLong, match="longer than 10 s"):
-        measured(sandbox, bomb, max_duration_s=10.0)
+        opened(bomb, max_duration_s=10.0)
 
 
 # Headers that lie.
@@ -210,16 +236,16 @@ LIES: Final = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_a_header_that_lies_is_bad_audio(sandbox: Sandbox[Measurement], name: str) -> None:
+def test_a_header_that_lies_is_bad_audio(opened: Opener, name: str) -> None:
     with pytest.raises(BadAudio) as refused:
-        measured(sandbox, LIES[name])
+        opened(LIES[name])
 
     assert not broke(refused.value)
 
 
 @pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x8000_0000])
-def test_a_claim_of_4_gb_is_not_believed(sandbox: Sandbox[Measurement], size: int) -> None:
-    assert measured(sandbox, wav(size=size)).audio.duration == pytest.approx(0.1)
+def test_a_claim_of_4_gb_is_not_believed(opened: Opener, size: int) -> None:
+    assert opened(wav(size=size)).duration == pytest.approx(0.1)
 
 
 # Damage.
@@ -266,16 +292,17 @@ def wholes() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_damaged_files_are_measured_or_refused_and_break_nothing(
-    sandbox: Sandbox[Measurement], wholes: dict[str, bytes], kind: str
+def test_damaged_files_are_opened_or_refused_and_break_nothing(
+    opened: Opener, wholes: dict[str, bytes], kind: str
 ) -> None:
     print(f"FUZZ_SEED={SEED}")  # noqa: T201 - shown with a failure
+    files = FILES_OF_A_KIND if opened.service == "analyzer" else FILES_OF_A_KIND // 4
     failed: list[str] = []
     refused = 0
 
-    for number in range(FILES_OF_A_KIND):
+    for number in range(files):
         try:
-            measured(sandbox, damaged(kind, number, wholes))
+            opened(damaged(kind, number, wholes))
         except (NotAudio, BadAudio, TooLong) as refusal:
             refused += 1
             if broke(refusal):
@@ -284,7 +311,7 @@ def test_damaged_files_are_measured_or_refused_and_break_nothing(
             failed.append(f"file {number}: {error!r}\n{error}")
 
     assert not failed, "\n".join(failed)
-    assert refused > FILES_OF_A_KIND // 10
+    assert refused > files // 10
 
 
 def test_the_corpus_is_large() -> None:

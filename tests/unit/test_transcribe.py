@@ -5,8 +5,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -16,13 +19,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decibus.audio import open_audio
-from decibus.errors import BadRequest, Superseded
-from decibus.messages import Segment, TranscribeOptions, Transcript
+from decibus.confinement import Limits
+from decibus.errors import BadAudio, BadRequest, Superseded
+from decibus.messages import AudioFormat, Segment, TranscribeOptions, Transcript
+from decibus.sandbox import Sandbox
 from decibus.settings import load as load_settings
-from services.transcriber.model import DEMO, Model, ModelError, Samples, load
+from services.transcriber.decode import Samples, decoded, decoded_in
+from services.transcriber.model import DEMO, Model, ModelError, load
 from services.transcriber.settings import Settings
-from services.transcriber.transcribe import cut, mono_16k, transcribe
+from services.transcriber.transcribe import cut, transcribe
 from tests import speech
 from tests.speech import digits, noise, say, silence, wav, with_pauses, word_errors
 
@@ -118,8 +123,8 @@ def test_resampling_moves_nothing_and_loses_no_end(at_s: float) -> None:
     click = silence(2.5)
     click[round(at_s * speech.RATE_HZ)] = 1.0
 
-    with open_audio(wav(click), max_duration_s=10.0) as audio:
-        samples = np.concatenate(list(mono_16k(audio)))
+    with decoded(wav(click), TranscribeOptions(), lambda _: None) as audio:
+        samples = np.concatenate(list(audio.blocks()))
 
     assert abs(samples.size - 2.5 * RATE_HZ) <= 1
     assert abs(int(np.argmax(samples)) - at_s * RATE_HZ) <= 1
@@ -163,6 +168,47 @@ def test_windows_hold_all_speech_once_and_are_never_too_long(
     assert np.array_equal(in_windows[in_windows != 0], samples[samples != 0])
     starts = [window.start for window in cut([samples], loud, longest=LONGEST)]
     assert [window.start for window in windows] == starts  # wherever the blocks end
+
+
+# Where it is decoded.
+
+
+@pytest.mark.espeak
+def test_what_is_decoded_in_a_sandbox_is_heard_as_well(model: Model) -> None:
+    file = wav(with_pauses([say("one two three")] * 2, [2.0] * 2)[0])
+    step, warm = "services.transcriber.decode:stream", "services.transcriber.decode:warm"
+    sandbox = Sandbox(step, warm=warm, returns=AudioFormat, limits=Limits())
+    told: list[float] = []
+
+    with closing(sandbox), tempfile.TemporaryFile() as there:
+        there.write(file.getvalue())
+        transcript = transcribe(
+            there,
+            TranscribeOptions(),
+            lambda fraction, _=None: told.append(fraction),
+            model=model,
+            decode=partial(decoded_in, sandbox),
+        )
+
+    assert transcript == heard(file, model)
+    assert told == sorted(told)
+
+
+@pytest.mark.parametrize("lie", ["headless", "uneven", "infinite"])
+def test_what_a_broken_child_says_is_not_heard(model: Model, lie: str) -> None:
+    step, warm = "tests.steps:pour", "tests.steps:warm"
+    sandbox = Sandbox(step, warm=warm, returns=AudioFormat, limits=Limits())
+
+    with closing(sandbox), tempfile.TemporaryFile() as file:
+        file.write(lie.encode())
+        with pytest.raises(BadAudio, match="broken"):
+            transcribe(
+                file,
+                TranscribeOptions(),
+                ignore,
+                model=model,
+                decode=partial(decoded_in, sandbox),
+            )
 
 
 # Where nothing was said.
