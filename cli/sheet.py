@@ -15,6 +15,7 @@ from rich.table import Table
 
 from decibus.messages import AudioFormat, Loudness, Measurement, Peak, Silence, Stereo
 from decibus.profiles import Position
+from decibus.speech import Speech
 from decibus.targets import Delivery
 from decibus.verdict import Appraisal, Balance, Finding, Level
 
@@ -47,6 +48,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     silence: Silence | None = None
     targets: tuple[Delivery, ...] | None = None
     verdict: tuple[Finding, ...] | None = None
+    speech: Speech | None = None
     transcription: str | None = None
     errors: tuple[Fault, ...] = ()
 
@@ -109,6 +111,8 @@ def print_sheets(sheets: Sequence[Sheet], console: Console) -> None:
             for finding in sheet.verdict or ()
             if len(sheets) == 1 or finding.level is not Level.OK
         ]
+        if sheet.speech:
+            lines.append(_spoken(sheet.speech))
         if sheet.transcription:
             lines.append(f"“{escape(sheet.transcription)}”")
         lines += [
@@ -171,6 +175,13 @@ def _deliveries(deliveries: Sequence[Delivery]) -> Table:
         gain = _NONE if each.gain_db is None else f"{round(each.gain_db, 1) + 0.0:+.1f}"
         table.add_row(each.name, f"{each.lufs:g}", f"{each.ceiling_dbtp:g}", gain, passed)
     return table
+
+
+def _spoken(speech: Speech) -> str:
+    if speech.speech_gated_lufs is None:
+        return f"speech for {speech.speech_ratio:.0%} of the time"
+    lufs = _number(speech.speech_gated_lufs)
+    return f"speech for {speech.speech_ratio:.0%} of the time, at {lufs} LUFS"
 
 
 def _number(value: float | None) -> str:

@@ -157,6 +157,18 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     tail_s: float
 
 
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The loudness of each step, compactly: what a report measures where there is speech.
+
+    `levels` has two bytes a step, the low one first: n is n / 100 - 150 LUFS, and 0 is silence.
+    Step k begins at `k * step_s` seconds; what does not fill one, at the end, is left out.
+    """
+
+    step_s: float
+    levels: bytes
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.ANALYZE.value):
     """What the analyzer found. `stereo` is there for two channels, `dc_offset` per channel."""
 
@@ -169,6 +181,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.ANALYZ
     silence: Silence
     decoder: str = ""
     scrubbed_samples: int = 0
+    envelope: Envelope | None = None
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from decibus.messages import (
     AnalyzeOptions,
     Band,
     ChannelPeak,
+    Envelope,
     Loudness,
     Measurement,
     Peak,
@@ -23,6 +24,7 @@ from decibus.messages import (
 )
 from services.analyzer import kernels
 from services.analyzer.dsp import gating, peak_to_short_term
+from services.analyzer.dsp.envelope import envelope
 from services.analyzer.dsp.kweighting import KWeighting
 from services.analyzer.dsp.levels import Levels
 from services.analyzer.dsp.loudness_range import STABLE_S, loudness_range
@@ -142,6 +144,7 @@ class _Meters:
             ),
             decoder=DECODER,
             scrubbed_samples=audio.scrubbed_samples,
+            envelope=self.envelope(),
         )
 
     def loudness(self, duration_s: float, *, with_timeline: bool) -> Loudness:
@@ -162,6 +165,11 @@ class _Meters:
             stable=duration_s >= STABLE_S,
             timeline=Timeline(**timeline(steps, rate)._asdict()) if with_timeline else None,
         )
+
+    def envelope(self) -> Envelope:
+        """Keep what a report needs to measure the speech, once somebody knows where it is."""
+        step_s, levels = envelope(self._weighted_energies(), self._sample_rate)
+        return Envelope(step_s=step_s, levels=levels.tobytes())
 
     def _weighted_energies(self) -> NDArray[np.float64]:
         self._energies = [np.concatenate(self._energies)]

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from importlib.metadata import version
+from itertools import zip_longest
 from typing import Final, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ from decibus.messages import (
     Transcript,
 )
 from decibus.references import References
+from decibus.speech import Speech, measure_speech
 from decibus.targets import Delivery
 from decibus.verdict import Appraisal, Balance, Finding, appraise
 from services.gateway.live import Jobs
@@ -32,13 +34,19 @@ VERSION: Final = version("decibus")
 STANDARDS: Final = ("ITU-R BS.1770-5", "EBU R 128", "EBU Tech 3341", "EBU Tech 3342")
 
 
+class SpokenSegment(Segment, frozen=True, kw_only=True):
+    """A segment, and how loud it is: the mean over its extent, not gated."""
+
+    loudness_lufs: float | None = None
+
+
 class ReportTranscript(msgspec.Struct, frozen=True, kw_only=True):
     """The words, and how sure the model is of the language."""
 
     language: str | None
     language_probability: float | None
     model: str
-    segments: tuple[Segment, ...]
+    segments: tuple[SpokenSegment, ...]
 
 
 class TaskError(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +83,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `latency` is the time from the end of the upload to the last result in seconds, `audio_length`
     the duration of the decoded audio in seconds. What a task has not delivered is null, and so is
     `queue` when no task of it waits in a queue. `targets` is the one that was asked for, or all.
+    `speech`, and the loudness of segments, need the results of both tasks.
     """
 
     token: str
@@ -101,6 +110,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[Delivery, ...] | None = None
     verdict: tuple[Finding, ...] | None = None
     transcript: ReportTranscript | None = None
+    speech: Speech | None = None
     timings: Timings
     provenance: Provenance
     errors: tuple[TaskError, ...] = ()
@@ -120,6 +130,9 @@ def compose(
     measurement = _result(by_task.get(TaskName.ANALYZE), Measurement)
     transcript = _result(by_task.get(TaskName.TRANSCRIBE), Transcript)
     appraisal = _appraise(upload, measurement, references) if measurement else None
+    speech, loudness = (
+        measure_speech(measurement, transcript) if measurement and transcript else (None, ())
+    )
     found = measurement or transcript
     timings = _timings(upload, by_task)
     return Report(
@@ -146,7 +159,8 @@ def compose(
         silence=measurement.silence if measurement else None,
         targets=appraisal.targets if appraisal else None,
         verdict=appraisal.verdict if appraisal else None,
-        transcript=_words(transcript) if transcript else None,
+        transcript=_words(transcript, loudness) if transcript else None,
+        speech=speech,
         timings=timings,
         provenance=Provenance(
             decoder=found.decoder if found else None,
@@ -197,12 +211,15 @@ def _appraise(upload: Upload, measurement: Measurement, references: References) 
     return appraise(measurement, targets=references.targets, profile=profile, target=target)
 
 
-def _words(transcript: Transcript) -> ReportTranscript:
+def _words(transcript: Transcript, loudness: tuple[float | None, ...]) -> ReportTranscript:
     return ReportTranscript(
         language=transcript.language,
         language_probability=transcript.language_probability,
         model=transcript.model,
-        segments=transcript.segments,
+        segments=tuple(
+            SpokenSegment(**msgspec.structs.asdict(segment), loudness_lufs=lufs)
+            for segment, lufs in zip_longest(transcript.segments, loudness)
+        ),
     )
 
 

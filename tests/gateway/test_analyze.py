@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +18,7 @@ from services.gateway.intake import Intake, Wishes
 from services.gateway.settings import Settings
 from tests.gateway.conftest import Pipeline, report
 from tests.signals import encode, music, sine
-from tests.speech import say, silence, wav
+from tests.speech import RATE_HZ, say, silence, wav
 
 TONE = encode(sine(3.0, -23.0), 48_000, "wav24")
 BOUNDARY = {"content-type": "multipart/form-data; boundary=x"}
@@ -59,6 +60,31 @@ async def test_speech_is_transcribed(pipeline: Pipeline) -> None:
     assert body["transcript"]["language"] == "en"
     assert body["provenance"]["model"] == "decibus-demo"
     assert body["loudness"]["integrated_lufs"] is not None
+
+
+@pytest.mark.espeak
+async def test_a_report_tells_how_loud_the_speech_is(pipeline: Pipeline) -> None:
+    phrase = say("one two three")
+    spoken = wav(silence(1.0), 0.2 * phrase, silence(4.0), phrase, silence(1.0)).read()
+
+    async with pipeline.workers():
+        body = report(await pipeline.analyze(spoken))
+        alone = report(await pipeline.analyze(spoken, tasks="transcribe"))
+    told = await pipeline.http.get(f"/events/{body['token']}")
+    text = report(await pipeline.http.get(f"/result/{body['token']}.json"))
+
+    speech, segments = body["speech"], body["transcript"]["segments"]
+    quiet, loud = (segments[n]["loudness_lufs"] for n in (0, -1))
+    assert loud - quiet == pytest.approx(20.0 * math.log10(5.0), abs=1.5)
+    assert (speech["quietest_segment"], speech["loudest_segment"]) == (0, segments[-1]["id"])
+    # The two phrases are equally long: the quiet one halves the mean.
+    assert speech["speech_gated_lufs"] == pytest.approx(loud - 3.0, abs=1.5)
+    talking_s = 2 * phrase.size / RATE_HZ
+    assert speech["speech_ratio"] * body["audio_length"] == pytest.approx(talking_s, abs=1.5)
+    (final,) = (line for line in told.text.splitlines() if line.startswith("data: "))
+    assert msgspec.json.decode(final[6:])["report"]["speech"] == speech
+    assert text["segments"] == segments
+    assert alone["speech"] is alone["transcript"]["segments"][0]["loudness_lufs"] is None
 
 
 async def test_nothing_but_the_report_stays(pipeline: Pipeline) -> None:
