@@ -130,6 +130,10 @@ class _Found(msgspec.Struct, frozen=True):
     message: _Time | None = None
 
 
+class _Announcement(msgspec.Struct, frozen=True):
+    metadata: Mapping[str, str] = {}
+
+
 class Call:
     """One request at the NATS door. It holds its body until that is taken, and no longer."""
 
@@ -381,18 +385,41 @@ class Broker:
 
     async def is_served(self, queue: Queue) -> bool:
         """Return whether a worker of this queue is alive: one that has announced itself answers."""
+        return await self.announced(queue) is not None
+
+    async def announced(self, queue: Queue) -> Mapping[str, str] | None:
+        """
+        Return what the first worker of this queue to answer says about itself; None without any.
+
+        A worker that is being replaced may say something else than the next one.
+        """
         with self._asking():
             try:
-                await self.connection.request(f"$SRV.PING.{queue.consumer}", b"", timeout=1.0)
+                subject = f"$SRV.PING.{queue.consumer}"
+                answer = await self.connection.request(subject, b"", timeout=1.0)
             except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
-                return False
-            return True
+                return None
+            return msgspec.json.decode(answer.data, type=_Announcement).metadata
 
-    async def announce(self, name: str, *, version: str) -> None:
-        """Show that this worker is ready, to `is_served` and to `nats micro ls`."""
+    async def announce(
+        self, name: str, *, version: str, metadata: Mapping[str, str] | None = None
+    ) -> Callable[[], Awaitable[None]]:
+        """
+        Show that this worker is ready, to `is_served` and to `nats micro ls`.
+
+        `metadata` is what it says about itself. Returns the way to take all that back.
+        """
+        config = ServiceConfig(name=name, version=version, metadata=dict(metadata or {}))
         with translated():
-            await add_service(self.connection, ServiceConfig(name=name, version=version))
+            service = await add_service(self.connection, config)
             await self.settle_subscriptions()
+
+        async def withdraw() -> None:
+            with translated():
+                await service.stop()
+                await self.settle_subscriptions()
+
+        return withdraw
 
     async def condition(self, queue: Queue) -> Condition:
         """Return how a queue is."""

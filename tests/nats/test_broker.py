@@ -183,8 +183,23 @@ async def test_a_worker_is_seen_from_its_announcement_to_its_end(
         await worker.announce(ANALYZE.consumer, version="1.2.3")
         assert await broker.is_served(ANALYZE)
         assert not await broker.is_served(TRANSCRIBE)
+        assert await broker.announced(TRANSCRIBE) is None
 
     assert not await broker.is_served(ANALYZE)
+
+
+async def test_a_worker_tells_what_it_has_until_it_withdraws(
+    nats_server: NatsServer, broker: Broker
+) -> None:
+    has = {"models": "small,large-v3"}
+
+    async with connect(nats_server.url, name="worker") as worker:
+        withdraw = await worker.announce(TRANSCRIBE.consumer, version="1.2.3", metadata=has)
+        assert await broker.announced(TRANSCRIBE) == has
+
+        await withdraw()
+
+        assert await broker.announced(TRANSCRIBE) is None
 
 
 async def test_of_two_writers_one_loses(broker: Broker) -> None:
