@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 
 import msgspec
@@ -32,8 +31,15 @@ class Ledger:
 
     async def find(self, key: str) -> Job | None:
         """Return the job as it stands, or None."""
+        found = await self.look(key)
+        return None if found is None else found[0]
+
+    async def look(self, key: str) -> tuple[Job, int] | None:
+        """Return the job as it stands with its revision, or None."""
         record = await self._broker.read(ANALYSES, key)
-        return None if record is None else msgspec.json.decode(record.value, type=Job)
+        if record is None:
+            return None
+        return msgspec.json.decode(record.value, type=Job), record.revision
 
     async def move(
         self, key: str, move: Callable[[Job], Job], *, patience: timedelta = timedelta()
@@ -67,13 +73,26 @@ class Ledger:
             await self._broker.write(ANALYSES, key, value, revision=record.revision)
         return moved
 
-    async def refresh(self, key: str) -> None:
-        """Give a job that nobody works on a full life in the bucket again."""
-        record = await self._broker.read(ANALYSES, key)
-        if record is not None:
-            with suppress(Conflict):  # written by somebody else just now, which is as good
-                await self._broker.write(ANALYSES, key, record.value, revision=record.revision)
+    async def refresh(self, key: str) -> bool:
+        """
+        Give a job that nobody works on a full life in the bucket again, as a new revision.
 
-    async def erase(self, key: str) -> None:
-        """Forget the job."""
-        await self._broker.erase(ANALYSES, key)
+        Who was about to `erase` the old one leaves it alone then. Returns whether it was in time.
+        """
+        record = await self._broker.read(ANALYSES, key)
+        if record is None:
+            return False
+        try:
+            await self._broker.write(ANALYSES, key, record.value, revision=record.revision)
+        except Conflict:  # erased, or written by somebody else just now, which is as good
+            return await self._broker.read(ANALYSES, key) is not None
+        return True
+
+    async def erase(self, key: str, *, revision: int | None = None) -> None:
+        """Forget the job; with `revision`, unless it has a newer one by now."""
+        if revision is None:
+            await self._broker.erase(ANALYSES, key)
+            return
+        # The oldest first: no reader may see a record step back.
+        while (found := await self._broker.oldest(ANALYSES, key)) and found.revision <= revision:
+            await self._broker.erase(ANALYSES, key, revision=found.revision)

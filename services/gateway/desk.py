@@ -24,7 +24,7 @@ from decibus.jobs import Job, State
 from decibus.ledger import Ledger
 from decibus.messages import Fault, Options, Task, TaskName
 from decibus.telemetry import JOBS_OPENED
-from decibus.topology import ANALYSES, AUDIO, QUEUES, REPORTS
+from decibus.topology import AUDIO, QUEUES
 from services.gateway.uploads import Upload, Uploads
 
 log = structlog.get_logger()
@@ -80,17 +80,28 @@ class Desk:
                 await self._blobs.delete(blob)
 
     async def release(self, upload: Upload) -> None:
-        """Erase the jobs of an upload that no report waits for, or shows, any more."""
+        """
+        Erase the jobs of an upload that no report waits for, or shows, any more.
+
+        Somebody may come to share a job meanwhile: the row first, then a new revision of what is
+        settled. So what is erased is read before it is asked once more whether the job is shared:
+        either that sees the row, or the erasure finds another revision and leaves it alone.
+        """
         for task, key in upload.keys.items():
             if await self._uploads.share(key):
                 continue
-            job = await self._end(key)
+            await self._end(key)
             sequence = await self._broker.sequence(QUEUES[task], key)
-            await self._ledger.erase(key)
+            found = await self._ledger.look(key)
+            if found is None:
+                continue
+            job, revision = found
+            if not job.is_withdrawn and await self._uploads.share(key):
+                continue
+            await self._ledger.erase(key, revision=revision)
             if sequence is not None:  # this one, and not what a new upload may queue just now
                 await self._broker.remove(QUEUES[task].stream, sequence)
-            if job is not None:
-                await self._blobs.delete(job.blob)
+            await self._blobs.delete(job.blob)
 
     async def _open(self, upload: Upload, options: Options, blob: str) -> Job:
         """Return the job that answers: a new one, one in flight, or one that is done."""
@@ -101,11 +112,11 @@ class Desk:
             now = datetime.now(UTC)
             fresh = jobs.open_job(key, options, blob=blob, siblings=siblings, now=now)
             job, created = await self._ledger.open(fresh)
-            if created or not job.is_withdrawn or asyncio.get_running_loop().time() > deadline:
+            if created or asyncio.get_running_loop().time() > deadline:
+                break
+            if not job.is_withdrawn and (not job.is_settled or await self._ledger.refresh(key)):
                 break
             await asyncio.sleep(_POLL_S)  # its record is being erased with its last report
-        if job.ended_at and now - job.ended_at > (ANALYSES.ttl - REPORTS.ttl) / 2:
-            await self._ledger.refresh(key)  # it must outlive the report that will point at it
         if created or not job.may_be_reopened:
             return job
         try:
@@ -182,9 +193,7 @@ class Desk:
             await self._ledger.erase(key)
         return False
 
-    async def _end(self, key: str) -> Job | None:
+    async def _end(self, key: str) -> None:
         """End a job before it is erased: an erasure is told to nobody, the end of a job is."""
-        try:
-            return await self._ledger.move(key, partial(jobs.withdraw, now=datetime.now(UTC)))
-        except NotFound:
-            return None
+        with suppress(NotFound):
+            await self._ledger.move(key, partial(jobs.withdraw, now=datetime.now(UTC)))
