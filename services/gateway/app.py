@@ -1,15 +1,14 @@
 """The gateway's HTTP doors: routes, limits and error answers, assembled in `create_app`."""
 
-import asyncio
 import hashlib
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import msgspec
 import structlog
-from litestar import Litestar, Request, Response, delete, get, post
+from litestar import Litestar, Response, delete, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
@@ -19,21 +18,23 @@ from litestar.params import FromPath, FromQuery
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from decibus.broker import Broker
-from decibus.errors import BadRequest, DecibusError, NotFound, TooLarge, Unavailable
+from decibus.errors import DecibusError, NotFound, Unavailable
 from decibus.messages import ALL_TASKS, TaskName
 from decibus.references import References
-from decibus.telemetry import TRACEPARENT, trace_id, traceparent
+from decibus.telemetry import TRACEPARENT, trace_id
 from decibus.topology import QUEUES
-from services.gateway import page, problem, streams
-from services.gateway.form import Form, Sink, read_form
+from services.gateway import openai, page, problem, streams
+from services.gateway.form import Form
 from services.gateway.guards import AtTheDoor, Guards
-from services.gateway.idempotency import Begun, Idempotency, Reader, fingerprint_of
-from services.gateway.intake import Intake, Received
+from services.gateway.idempotency import Idempotency
+from services.gateway.intake import Intake, Wishes
 from services.gateway.library import report_of
 from services.gateway.live import Jobs, Live
-from services.gateway.openapi import ANSWERS, ANY_KEY, SECURITY, describe_form
+from services.gateway.models import Models
+from services.gateway.openapi import ANSWERS, ANY_KEY, SECURITY, describe_forms
 from services.gateway.prefer import read_patience, read_prefer
 from services.gateway.problem import Problem
+from services.gateway.reception import AnyRequest, Reception
 from services.gateway.renditions import rendered
 from services.gateway.report import VERSION, Report, Reports, compose, refusal
 from services.gateway.settings import Settings
@@ -42,7 +43,6 @@ from services.gateway.wishes import read_tasks, read_wait, read_wishes
 
 log = structlog.get_logger()
 
-AnyRequest = Request[Any, Any, Any]
 _JSON: Final = "application/json"
 
 
@@ -74,15 +74,21 @@ class Readiness(msgspec.Struct, frozen=True):
     responses=ANSWERS,
     security=ANY_KEY,
 )
-async def analyze(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Response[bytes]:
+async def analyze(
+    request: AnyRequest, gateway: NamedDependency[Gateway], reception: NamedDependency[Reception]
+) -> Response[bytes]:
     """Analyze one or more uploads; wait for the report, or answer 202 with its token."""
     settings = gateway.settings
     preferences = read_prefer(request.headers.getall("prefer", []))
     asked = request.query_params.get("wait")
     read_wait(asked, default_s=0.0, max_s=settings.max_wait_s)  # refused before the body is read
-    key = request.headers.get("idempotency-key")
-    take_in = _take_in(request, gateway) if key is None else _once(request, gateway, key)
-    form, uploads = await take_in
+    tasks = _asked_tasks(request)
+    form, uploads = await reception.take_in(
+        request,
+        partial(_read, gateway=gateway),
+        tasks=tasks or ALL_TASKS,
+        given={"tasks": ",".join(tasks)} if tasks else {},
+    )
     asked = asked or form.fields.get("wait")
     wait_s, applied = read_patience(
         preferences,
@@ -102,72 +108,15 @@ async def analyze(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Res
     return answer
 
 
-async def _take_in(request: AnyRequest, gateway: Gateway) -> tuple[Form, list[Upload]]:
-    await gateway.guards.backlog.refuse_when_full(_asked_tasks(request) or ALL_TASKS)
-    form = await _receive(request, gateway, gateway.intake)
-    return form, await _submit(form, gateway)
-
-
-async def _once(request: AnyRequest, gateway: Gateway, key: str) -> tuple[Form, list[Upload]]:
-    """Take in what comes with a new key; of a known one, find the reports it has led to."""
-    async with gateway.idempotency.turn(request.scope["state"]["sender"], key) as turn:
-        if isinstance(turn, Begun):
-            form, uploads = await _take_in(request, gateway)
-            fingerprint = fingerprint_of(form.fields, form.files)
-            await turn.finish(fingerprint, [upload.token for upload in uploads])
-            return form, uploads
-        reader = Reader(max_bytes=gateway.settings.max_upload_bytes)
-        form = await _receive(request, gateway, reader)
-        tokens = turn.tokens(fingerprint_of(form.fields, form.files))
-        now = datetime.now(UTC)
-        return form, [await gateway.uploads.find(token, now=now) for token in tokens]
-
-
 def _asked_tasks(request: AnyRequest) -> tuple[TaskName, ...]:
     """Return the tasks that the URL names, so that only their queues need to have room."""
     asked = request.query_params.get("tasks")
     return read_tasks(asked) if asked else ()
 
 
-async def _receive(request: AnyRequest, gateway: Gateway, into: Sink) -> Form:
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > gateway.settings.max_request_bytes:
-        raise TooLarge(f"the request announces {length} bytes")
-    content_type = request.headers.get("content-type", "")
-    limit = gateway.settings.max_request_bytes
-    form = await read_form(request.stream(), content_type, into, limit=limit)
-    if tasks := _asked_tasks(request):
-        form.fields["tasks"] = ",".join(tasks)
-    return form
-
-
-async def _submit(form: Form, gateway: Gateway) -> list[Upload]:
-    """Submit every file of a form, or none of them."""
-    headers = {TRACEPARENT: traceparent(_trace())}
-    uploads: list[Upload] = []
-    waiting = form.files[::-1]
-    try:
-        wishes = read_wishes(form.fields, gateway.references)
-        settings = gateway.settings
-        read_wait(form.fields.get("wait"), default_s=0.0, max_s=settings.max_wait_s)
-        if not form.files:
-            raise BadRequest("there is no part named file: curl -F file=@take.wav")  # noqa: TRY301
-        while waiting:
-            received = waiting.pop()  # from here on it is the intake's
-            uploads.append(await gateway.intake.submit(received, wishes, headers))
-    except BaseException:
-        # Shielded: the sender may have gone away, and what it sent must go too.
-        await asyncio.shield(_take_back(uploads, waiting, gateway))
-        raise
-    return uploads
-
-
-async def _take_back(uploads: list[Upload], waiting: list[Received], gateway: Gateway) -> None:
-    for upload in uploads:
-        with suppress(DecibusError):  # then it expires
-            await gateway.intake.withdraw(upload)
-    for received in waiting:
-        await gateway.intake.discard(received)
+def _read(form: Form, gateway: Gateway) -> Wishes:
+    read_wait(form.fields.get("wait"), default_s=0.0, max_s=gateway.settings.max_wait_s)
+    return read_wishes(form.fields, gateway.references)
 
 
 @get("/result/{token:str}")
@@ -228,13 +177,31 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Response[Readiness]:
 
 def create_app(gateway: Gateway) -> Litestar:
     """Assemble the app around what `__main__` has connected."""
+    reception = Reception(
+        gateway.intake,
+        gateway.uploads,
+        gateway.guards.backlog,
+        gateway.idempotency,
+        gateway.settings,
+    )
+    door = openai.OpenAI(
+        reception,
+        gateway.intake,
+        gateway.uploads,
+        gateway.live,
+        Models(gateway.broker),
+        gateway.references,
+        gateway.settings,
+    )
     app = Litestar(
-        [analyze, result, forget, healthz, readyz, *streams.ROUTES, *page.ROUTES],
+        [analyze, result, forget, healthz, readyz, *openai.ROUTES, *streams.ROUTES, *page.ROUTES],
         dependencies={
             "gateway": Provide(lambda: gateway, sync_to_thread=False),
             "live": Provide(lambda: gateway.live, sync_to_thread=False),
             "uploads": Provide(lambda: gateway.uploads, sync_to_thread=False),
             "references": Provide(lambda: gateway.references, sync_to_thread=False),
+            "reception": Provide(lambda: reception, sync_to_thread=False),
+            "openai": Provide(lambda: door, sync_to_thread=False),
         },
         exception_handlers={
             DecibusError: refuse,
@@ -255,28 +222,28 @@ def create_app(gateway: Gateway) -> Litestar:
             use_handler_docstrings=True,
         ),
     )
-    describe_form(app.openapi_schema, gateway.references)
+    describe_forms(app.openapi_schema, gateway.references)
     return app
 
 
-def refuse(_: AnyRequest, error: DecibusError) -> Response[bytes]:
+def refuse(request: AnyRequest, error: DecibusError) -> Response[bytes]:
     """Answer what the project itself raises; the one place that knows how."""
     if isinstance(error, Unavailable):
         log.warning("request_unavailable", reason=str(error))
     elif not isinstance(error, problem.EXPECTED):
         log.error("request_failed", exc_info=error)
-    return _problem(problem.of_error(error), problem.headers_of(error))
+    return _told(request, problem.of_error(error), problem.headers_of(error), error)
 
 
-def refuse_http(_: AnyRequest, error: HTTPException) -> Response[bytes]:
+def refuse_http(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """Answer what the framework raises before a handler runs."""
-    return _problem(problem.of_status(error.status_code, error.detail), error.headers)
+    return _told(request, problem.of_status(error.status_code, error.detail), error.headers)
 
 
-def refuse_bug(_: AnyRequest, error: Exception) -> Response[bytes]:
+def refuse_bug(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Answer a bug: logged here, and nothing of it told."""
     log.error("request_failed", exc_info=error)
-    return _problem(problem.internal())
+    return _told(request, problem.internal())
 
 
 async def _answer(
@@ -306,6 +273,18 @@ async def _delivered(gateway: Gateway, uploads: list[Upload], jobs: Jobs) -> Non
         await gateway.intake.delivered(upload, own)
 
 
+def _told(
+    request: AnyRequest,
+    answer: Problem,
+    headers: dict[str, str] | None = None,
+    error: DecibusError | None = None,
+) -> Response[bytes]:
+    """Tell what is wrong in the words of the API that was asked."""
+    if openai.speaks_here(request.scope["path"]):
+        return openai.refused(answer, headers, error)
+    return _problem(answer, headers)
+
+
 def _problem(answer: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
     return Response(
         msgspec.json.encode(answer),
@@ -324,7 +303,3 @@ def _traced(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
 
     return middleware
-
-
-def _trace() -> str:
-    return str(structlog.contextvars.get_contextvars()["trace_id"])

@@ -22,7 +22,12 @@ MAX_SILENCE_S: Final = 30.0
 
 
 class Form(msgspec.Struct):
-    """What came in: files are stored already, and have to be submitted or discarded."""
+    """
+    What came in: files are stored already, and have to be submitted or discarded.
+
+    A field that comes again replaces the one before; when its name ends in `[]`, it adds to it,
+    after a comma.
+    """
 
     files: list[Received]
     fields: dict[str, str]
@@ -110,10 +115,13 @@ class _Reader:
             value += piece
             if len(value) > MAX_FIELD_BYTES:
                 raise TooLarge(f"the field {part.name!r} is over {MAX_FIELD_BYTES} bytes")
+        name = part.name or ""
         try:
-            form.fields[part.name or ""] = value.decode()
+            text = value.decode()
         except UnicodeDecodeError as error:
-            raise BadRequest(f"the field {part.name!r} is not UTF-8") from error
+            raise BadRequest(f"the field {name!r} is not UTF-8") from error
+        is_one_more = name.endswith("[]") and name in form.fields
+        form.fields[name] = f"{form.fields[name]},{text}" if is_one_more else text
 
     async def _next_part(self) -> MultipartSegment | None:
         while (event := await self._next_event()) is not None:

@@ -50,12 +50,22 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sender asks for, from form fields or NATS headers."""
+    """
+    What the sender asks for, from form fields or NATS headers.
+
+    From `language` to `model` it is what `TranscribeOptions` says.
+    """
 
     tasks: tuple[TaskName, ...] = ALL_TASKS
     genre: str | None = None
     target: str | None = None
     language: str | None = None
+    multilingual: bool = False
+    translate: bool = False
+    words: bool = False
+    prompt: str | None = None
+    temperature: float | None = None
+    model: str | None = None
     timeline: bool = False
     retention: Retention = Retention.TTL
     callback_url: str | None = None
@@ -204,7 +214,14 @@ def _options(wishes: Wishes, settings: Settings) -> list[Options]:
             max_duration_s=settings.max_duration_s, timeline=wishes.timeline
         ),
         TaskName.TRANSCRIBE: TranscribeOptions(
-            max_duration_s=settings.max_duration_s, language=wishes.language
+            max_duration_s=settings.max_duration_s,
+            language=wishes.language,
+            multilingual=wishes.multilingual,
+            translate=wishes.translate,
+            words=wishes.words,
+            prompt=wishes.prompt,
+            temperature=wishes.temperature,
+            model=wishes.model,
         ),
     }
     return [every[task] for task in dict.fromkeys(wishes.tasks)]

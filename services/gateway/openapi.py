@@ -1,6 +1,6 @@
 """The OpenAPI description of what Litestar cannot infer: a body that is read as a stream."""
 
-from typing import Final
+from typing import Any, Final
 
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import (
@@ -9,6 +9,7 @@ from litestar.openapi.spec import (
     OpenAPIFormat,
     OpenAPIMediaType,
     OpenAPIType,
+    Operation,
     RequestBody,
     Schema,
     SecurityScheme,
@@ -16,6 +17,8 @@ from litestar.openapi.spec import (
 
 from decibus.references import References
 from services.gateway import problem
+from services.gateway.openai_answers import Failure, Transcription, VerboseTranscription
+from services.gateway.openai_wishes import ALIASES, Format
 from services.gateway.problem import Problem
 from services.gateway.report import Report, Reports
 
@@ -33,8 +36,13 @@ ANY_KEY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"apiKey": []}, {}
 """One of the two, or none where no keys are configured."""
 
 
+# Litestar takes a union as well, but does not say so.
+_ANY_REPORT: Final[Any] = Report | Reports
+_ANY_TRANSCRIPTION: Final[Any] = Transcription | VerboseTranscription
+
+
 def _report(description: str) -> ResponseSpec:
-    return ResponseSpec(Report | Reports, generate_examples=False, description=description)
+    return ResponseSpec(_ANY_REPORT, generate_examples=False, description=description)
 
 
 def _refusal(description: str) -> ResponseSpec:
@@ -61,12 +69,74 @@ ANSWERS: Final = {
 """What `POST /analyze` answers: a handler that returns bytes tells nothing of it."""
 
 
-def describe_form(api: OpenAPI, references: References) -> None:
-    """Describe the form of `POST /analyze`, with the genres and targets that this gateway knows."""
-    operation = api.paths["/analyze"].post if api.paths else None
+def _failure(description: str) -> ResponseSpec:
+    return ResponseSpec(Failure, generate_examples=False, description=description)
+
+
+OPENAI_ANSWERS: Final = {
+    200: ResponseSpec(
+        _ANY_TRANSCRIPTION,
+        generate_examples=False,
+        description="The transcript, in the shape of response_format, or its events as they come",
+    ),
+    202: _report("With Prefer: the report as far as it is there; Location says where it will be"),
+    400: _failure("The form, or the audio, cannot be followed"),
+    401: _failure("No API key was sent, or none that is known"),
+    404: _failure("There is no such model"),
+    409: _failure("A request with this Idempotency-Key is in flight"),
+    413: _failure("The upload is over the size limit"),
+    429: _failure("The key, or the address, has used up its requests: see Retry-After"),
+    503: _failure("Too much work is waiting, or NATS is away: see Retry-After"),
+    504: _failure("The transcript takes longer: see Location"),
+    507: _failure("The storage is full: see Retry-After"),
+}
+"""What OpenAI's routes answer."""
+
+
+def describe_forms(api: OpenAPI, references: References) -> None:
+    """Describe the forms, with the genres and targets that this gateway knows."""
+    _post(api, "/analyze").request_body = _form(references)
+    for path in ("/v1/audio/transcriptions", "/v1/audio/translations"):
+        _post(api, path).request_body = _openai_form()
+
+
+def _post(api: OpenAPI, path: str) -> Operation:
+    operation = api.paths[path].post if api.paths else None
     if operation is None:
-        raise RuntimeError("POST /analyze is not in the API's description")
-    operation.request_body = _form(references)
+        raise RuntimeError(f"POST {path} is not in the API's description")
+    return operation
+
+
+def _openai_form() -> RequestBody:
+    text = OpenAPIType.STRING
+    form = Schema(
+        type=OpenAPIType.OBJECT,
+        required=["file"],
+        properties={
+            "file": Schema(type=text, format=OpenAPIFormat.BINARY),
+            "model": Schema(
+                type=text,
+                default=ALIASES[0],
+                description="one of GET /v1/models; OpenAI's names are the default model's",
+            ),
+            "language": Schema(type=text, description="a code such as en; detected without it"),
+            "prompt": Schema(type=text, description="what the model may take spellings from"),
+            "response_format": Schema(type=text, enum=list(Format), default=Format.JSON),
+            "temperature": Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=1, default=0),
+            "timestamp_granularities[]": Schema(
+                type=OpenAPIType.ARRAY,
+                items=Schema(type=text, enum=["segment", "word"]),
+                description="with response_format=verbose_json",
+            ),
+            "stream": Schema(
+                type=OpenAPIType.BOOLEAN,
+                default=False,
+                description="whether to send transcript.text.delta events as it is heard",
+            ),
+            "retention": Schema(type=text, enum=["ttl", "once", "library"], default="once"),
+        },
+    )
+    return RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(form)})
 
 
 def _form(references: References) -> RequestBody:
@@ -92,6 +162,27 @@ def _form(references: References) -> RequestBody:
                 description="where the file is to be delivered; all are told without it",
             ),
             "language": Schema(type=text, description="a code such as en"),
+            "multilingual": Schema(
+                type=OpenAPIType.BOOLEAN,
+                default=False,
+                description="whether to detect the language for each window anew",
+            ),
+            "translate": Schema(
+                type=OpenAPIType.BOOLEAN, default=False, description="whether into English"
+            ),
+            "words": Schema(
+                type=OpenAPIType.BOOLEAN,
+                default=False,
+                description="whether to give each word with its times",
+            ),
+            "prompt": Schema(type=text, description="what the model may take spellings from"),
+            "temperature": Schema(
+                type=OpenAPIType.NUMBER,
+                minimum=0,
+                maximum=1,
+                description="how freely the model may choose; it decides itself without it",
+            ),
+            "model": Schema(type=text, description="one of GET /v1/models; the default without it"),
             "timeline": Schema(
                 type=OpenAPIType.BOOLEAN,
                 default=False,

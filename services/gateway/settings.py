@@ -9,8 +9,9 @@ class Settings(ManagementSettings, frozen=True, kw_only=True):
 
     `max_upload_bytes` and `max_duration_s` bound one file, `max_request_bytes` all files of one
     request; `wait_s` is how long `POST /analyze`
-    waits when the client does not say, `max_wait_s` the most it may ask for; `report_ttl_s` how
-    long a token works, less than the 17 minutes of the bucket.
+    waits when the client does not say, `max_wait_s` the most it may ask for; `openai_wait_s` how
+    long OpenAI's routes wait: less than the 10 minutes after which its clients give up.
+    `report_ttl_s` is how long a token works, less than the 17 minutes of the bucket.
 
     `api_keys` (`name:sha256hex,…`) and `api_keys_file` say who may ask: nobody named is everybody.
     In any `rate_window_s` a key, or where there are no keys an address, may make `rate_limit`
@@ -42,6 +43,7 @@ class Settings(ManagementSettings, frozen=True, kw_only=True):
     max_duration_s: float = 360.0
     wait_s: float = 60.0
     max_wait_s: float = 300.0
+    openai_wait_s: float = 580.0
     report_ttl_s: float = 900.0
     max_rpc_requests: int = 256
     max_rpc_bytes: int = 256_000_000

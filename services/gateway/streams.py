@@ -38,8 +38,8 @@ _TRY_AGAIN: Final = 1013
 _SERVICE_RESTART: Final = 1012
 _MAX_REASON: Final = 120  # bytes, RFC 6455 section 5.5
 
-_SSE: Final = "text/event-stream"
-_SSE_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+SSE: Final = "text/event-stream"
+SSE_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @websocket("/ws/{token:str}")
@@ -92,7 +92,7 @@ async def _end_with_client(socket: WebSocket[Any, Any, Any], watch: Watch) -> No
     watch.end()
 
 
-@get("/events/{token:str}", media_type=_SSE)
+@get("/events/{token:str}", media_type=SSE)
 async def by_events(
     request: Request[Any, Any, Any],
     token: FromPath[str],
@@ -110,7 +110,7 @@ async def by_events(
     had = request.headers.get("last-event-id")
     if had is not None and had == await _final_id(live, upload):
         return Response(None, status_code=204)
-    return Stream(_events(live, upload, references), media_type=_SSE, headers=_SSE_HEADERS)
+    return Stream(_events(live, upload, references), media_type=SSE, headers=SSE_HEADERS)
 
 
 async def _final_id(live: Live, upload: Upload) -> str | None:

@@ -10,7 +10,23 @@ from services.gateway.intake import Wishes
 from services.gateway.uploads import Retention
 
 _TASKS = {"loudness": TaskName.ANALYZE, **{str(task): task for task in TaskName}}
-_NAMES = ("tasks", "genre", "target", "language", "timeline", "retention", "wait", "callback_url")
+_NAMES = (
+    "tasks",
+    "genre",
+    "target",
+    "language",
+    "multilingual",
+    "translate",
+    "words",
+    "prompt",
+    "temperature",
+    "model",
+    "timeline",
+    "retention",
+    "wait",
+    "callback_url",
+)
+_MAX_MODEL = 128
 
 
 def read_wishes(fields: Mapping[str, str], references: References) -> Wishes:
@@ -24,9 +40,15 @@ def read_wishes(fields: Mapping[str, str], references: References) -> Wishes:
         tasks=read_tasks(fields.get("tasks")),
         genre=references.genre(genre).name if genre else None,
         target=references.target(target).name if target else None,
-        language=_language(fields.get("language")),
+        language=read_language(fields.get("language")),
+        multilingual=_flag(fields, "multilingual"),
+        translate=_flag(fields, "translate"),
+        words=_flag(fields, "words"),
+        prompt=fields.get("prompt") or None,
+        temperature=read_temperature(fields.get("temperature")),
+        model=read_model(fields.get("model")),
         timeline=_flag(fields, "timeline"),
-        retention=_retention(fields.get("retention")),
+        retention=read_retention(fields.get("retention")),
         callback_url=fields.get("callback_url") or None,
     )
 
@@ -55,14 +77,8 @@ def read_tasks(text: str | None) -> tuple[TaskName, ...]:
     return tuple(dict.fromkeys(_TASKS[name] for name in names))
 
 
-def _flag(fields: Mapping[str, str], name: str) -> bool:
-    text = fields.get(name) or "false"
-    if text.lower() not in {"true", "false"}:
-        raise BadRequest(f"{name}: true or false, not {text[:32]!r}")
-    return text.lower() == "true"
-
-
-def _retention(text: str | None) -> Retention:
+def read_retention(text: str | None) -> Retention:
+    """Read how long the report stays."""
     try:
         return Retention(text or Retention.TTL)
     except ValueError:
@@ -70,9 +86,37 @@ def _retention(text: str | None) -> Retention:
         raise BadRequest(f"retention: {known}, not {text!r:.32}") from None
 
 
-def _language(text: str | None) -> str | None:
+def read_language(text: str | None) -> str | None:
+    """Read the code of a language; None is to be detected."""
     if not text or text == "auto":
         return None
     if not (text.isascii() and text.isalpha() and len(text) in {2, 3}):
         raise BadRequest(f"language: a code such as en, not {text[:32]!r}")
     return text.lower()
+
+
+def read_temperature(text: str | None) -> float | None:
+    """Read how freely the model may choose; None leaves it to the model."""
+    if not text:
+        return None
+    try:
+        temperature = float(text)
+    except ValueError:
+        temperature = math.nan
+    if not 0 <= temperature <= 1:
+        raise BadRequest(f"temperature: a number from 0 to 1, not {text[:32]!r}")
+    return temperature
+
+
+def read_model(text: str | None) -> str | None:
+    """Read the name of a model; whether there is one is the transcribers' to say."""
+    if text and not (len(text) <= _MAX_MODEL and text.isprintable()):
+        raise BadRequest(f"model: at most {_MAX_MODEL} printable characters")
+    return text or None
+
+
+def _flag(fields: Mapping[str, str], name: str) -> bool:
+    text = fields.get(name) or "false"
+    if text.lower() not in {"true", "false"}:
+        raise BadRequest(f"{name}: true or false, not {text[:32]!r}")
+    return text.lower() == "true"

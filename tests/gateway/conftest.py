@@ -16,7 +16,7 @@ from litestar import Litestar
 from decibus.blobs import Blobs
 from decibus.broker import Broker, connect
 from decibus.references import References, load_references
-from decibus.topology import ANALYZE, AUDIO, QUEUES, TRANSCRIBE
+from decibus.topology import ANALYZE, AUDIO, TRANSCRIBE
 from decibus.worker import Worker
 from services.analyzer.analyze import analyze
 from services.gateway.app import Gateway, create_app
@@ -61,6 +61,7 @@ class Replica:
 
     app: Litestar
     broker: Broker
+    live: Live
 
     def http(
         self, address: str = "198.51.100.7", *, app: Any = None, **headers: str
@@ -121,7 +122,7 @@ async def pipeline(
             NatsDoor(broker, intake, live, settings, guards, references).open(),
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=60) as http,
         ):
-            yield Pipeline(http, broker, settings, partial(_workers, nats_server.url, model))
+            yield Pipeline(http, broker, settings, partial(workers_at, nats_server.url, model))
 
 
 @asynccontextmanager
@@ -141,15 +142,16 @@ async def replica(
             Gateway(broker, intake, live, uploads, settings, guards, idempotency, REFERENCES)
         )
         async with NatsDoor(broker, intake, live, settings, guards, REFERENCES).open():
-            yield Replica(app, broker)
+            yield Replica(app, broker, live)
 
 
 @asynccontextmanager
-async def _workers(url: str, model: Model) -> AsyncIterator[None]:
+async def workers_at(url: str, model: Model) -> AsyncIterator[None]:
     """One analyzer and one transcriber, as their processes run them."""
     async with connect(url, name="workers") as broker:
-        for queue in QUEUES.values():
-            await broker.announce(queue.consumer, version="0.0.0")
+        names = {"models": model.name, f"languages.{model.name}": ",".join(model.languages)}
+        await broker.announce(ANALYZE.consumer, version="0.0.0")
+        await broker.announce(TRANSCRIBE.consumer, version="0.0.0", metadata=names)
         async with _working(broker, model):
             yield
 

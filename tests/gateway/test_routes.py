@@ -6,6 +6,7 @@ import re
 import pytest
 
 from decibus.telemetry import trace_id
+from services.gateway.openai_wishes import Format
 from tests.conftest import NatsServer
 from tests.gateway.conftest import REFERENCES, Pipeline, report
 
@@ -45,6 +46,10 @@ async def test_the_api_describes_itself(pipeline: Pipeline) -> None:
         "/analyze",
         "/result/{token}",
         "/events/{token}",
+        "/v1/audio/transcriptions",
+        "/v1/audio/translations",
+        "/v1/models",
+        "/v1/models/{model}",
         "/healthz",
         "/readyz",
     }
@@ -54,6 +59,12 @@ async def test_the_api_describes_itself(pipeline: Pipeline) -> None:
     assert "Spotify" in form["schema"]["properties"]["target"]["enum"]
     answer = schema["paths"]["/analyze"]["post"]["responses"]["200"]["content"]["application/json"]
     assert "Report" in str(answer["schema"])
+    for path in ("/v1/audio/transcriptions", "/v1/audio/translations"):
+        described = schema["paths"][path]["post"]
+        form = described["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert form["properties"]["response_format"]["enum"] == list(Format)
+        assert "Failure" in str(described["responses"]["400"])
+        assert "VerboseTranscription" in str(described["responses"]["200"])
     told = schema["components"]["schemas"]
     assert {"targets", "verdict"} <= set(told["Report"]["properties"])
     assert {"reference", "position"} <= set(told["JudgedBand"]["properties"])

@@ -39,6 +39,17 @@ def test_an_empty_field_asks_for_nothing() -> None:
     assert (asked.genre, asked.target, asked.language) == (None, None, None)
 
 
+def test_a_transcript_is_asked_for_as_the_transcriber_knows_it() -> None:
+    asked = read_wishes(
+        {"multilingual": "true", "translate": "true", "words": "true"}
+        | {"prompt": "LUFS", "temperature": "0", "model": "org/large"}
+    )
+
+    assert (asked.multilingual, asked.translate, asked.words) == (True, True, True)
+    assert (asked.prompt, asked.temperature, asked.model) == ("LUFS", 0.0, "org/large")
+    assert (read_wishes({}).prompt, read_wishes({}).temperature) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"), [("true", True), ("True", True), ("false", False), ("", False)]
 )
@@ -57,6 +68,9 @@ def test_a_timeline_is_for_those_who_ask(text: str, *, wanted: bool) -> None:
         ({"genre": "x" * 1000}, "genre"),
         ({"target": "Napster"}, "no 'Napster'; there are Spotify, .* EBU R 128"),
         ({"language": "englisch"}, "language"),
+        ({"translate": "en"}, "translate: true or false, not 'en'"),
+        ({"temperature": "2"}, "temperature: a number from 0 to 1, not '2'"),
+        ({"model": "a\nb"}, "model"),
         ({"retention": "for ever"}, "retention"),
     ],
 )

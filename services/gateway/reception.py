@@ -1,0 +1,124 @@
+"""
+From an HTTP request to uploads: its form is read, its files are submitted, all of them or none.
+
+With an `Idempotency-Key`, a request that is sent again leads to the uploads that it has led to.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from litestar import Request
+
+from decibus.errors import BadRequest, DecibusError, TooLarge
+from decibus.messages import TaskName
+from decibus.telemetry import TRACEPARENT, traceparent
+from services.gateway.form import Form, Sink, read_form
+from services.gateway.guards import Backlog
+from services.gateway.idempotency import Begun, Idempotency, Reader, fingerprint_of
+from services.gateway.intake import Intake, Received, Wishes
+from services.gateway.settings import Settings
+from services.gateway.uploads import Upload, Uploads
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class Reception:
+    """Takes in what comes by HTTP, for every route that takes files."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        uploads: Uploads,
+        backlog: Backlog,
+        idempotency: Idempotency,
+        settings: Settings,
+    ) -> None:
+        self._intake = intake
+        self._uploads = uploads
+        self._backlog = backlog
+        self._idempotency = idempotency
+        self._settings = settings
+
+    async def take_in(
+        self,
+        request: AnyRequest,
+        read: Callable[[Form], Wishes],
+        *,
+        tasks: Iterable[TaskName],
+        given: Mapping[str, str],
+    ) -> tuple[Form, list[Upload]]:
+        """
+        Return the form and the uploads of a request.
+
+        `read` is called when the files are there, before they are submitted: when it raises, none
+        of them stays. `tasks` are those whose queues must have room before the body is read,
+        `given` the fields that the URL has, which go before the form's.
+        """
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return await self._begin(request, read, tasks, given)
+        async with self._idempotency.turn(request.scope["state"]["sender"], key) as turn:
+            if isinstance(turn, Begun):
+                form, uploads = await self._begin(request, read, tasks, given)
+                fingerprint = fingerprint_of(form.fields, form.files)
+                await turn.finish(fingerprint, [upload.token for upload in uploads])
+                return form, uploads
+            reader = Reader(max_bytes=self._settings.max_upload_bytes)
+            form = await self._receive(request, reader, given)
+            tokens = turn.tokens(fingerprint_of(form.fields, form.files))
+            now = datetime.now(UTC)
+            return form, [await self._uploads.find(token, now=now) for token in tokens]
+
+    async def _begin(
+        self,
+        request: AnyRequest,
+        read: Callable[[Form], Wishes],
+        tasks: Iterable[TaskName],
+        given: Mapping[str, str],
+    ) -> tuple[Form, list[Upload]]:
+        await self._backlog.refuse_when_full(tasks)
+        form = await self._receive(request, self._intake, given)
+        return form, await self._submit(form, read)
+
+    async def _receive(self, request: AnyRequest, into: Sink, given: Mapping[str, str]) -> Form:
+        limit = self._settings.max_request_bytes
+        length = request.headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > limit:
+            raise TooLarge(f"the request announces {length} bytes")
+        content_type = request.headers.get("content-type", "")
+        form = await read_form(request.stream(), content_type, into, limit=limit)
+        form.fields |= given
+        return form
+
+    async def _submit(self, form: Form, read: Callable[[Form], Wishes]) -> list[Upload]:
+        headers = {TRACEPARENT: traceparent(trace())}
+        uploads: list[Upload] = []
+        waiting = form.files[::-1]
+        try:
+            wishes = read(form)
+            if not form.files:
+                raise BadRequest("there is no part named file: curl -F file=@take.wav")  # noqa: TRY301
+            while waiting:
+                received = waiting.pop()  # from here on it is the intake's
+                uploads.append(await self._intake.submit(received, wishes, headers))
+        except BaseException:
+            # Shielded: the sender may have gone away, and what it sent must go too.
+            await asyncio.shield(self._take_back(uploads, waiting))
+            raise
+        return uploads
+
+    async def _take_back(self, uploads: list[Upload], waiting: list[Received]) -> None:
+        for upload in uploads:
+            with suppress(DecibusError):  # then it expires
+                await self._intake.withdraw(upload)
+        for received in waiting:
+            await self._intake.discard(received)
+
+
+def trace() -> str:
+    """Return the id of the trace that the request continues or has begun."""
+    return str(structlog.contextvars.get_contextvars()["trace_id"])
