@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from services.analyzer.dsp.jit import kernel, reduction
 
 FRAME_AT_48_KHZ: Final = 8192
+Frame = NDArray[np.float32]
+
 ABSOLUTE_GATE_DBFS: Final = -70.0
 RELATIVE_GATE_DB: Final = -20.0
 
@@ -46,7 +48,7 @@ def frame_length(sample_rate: int) -> int:
 HALVED_FROM_HZ: Final = 176_400
 """From this rate on, frames are reduced to half of it, which still has room for 20 kHz."""
 
-_HALF_BAND: Final = np.sinc(np.arange(1, 8, 2) / 2) * np.kaiser(15, 6.0)[8::2]
+_HALF_BAND: Final = (np.sinc(np.arange(1, 8, 2) / 2) * np.kaiser(15, 6.0)[8::2]).astype(np.float32)
 """Taps to both sides of a middle one of 1: flat up to 20 kHz, -62 dB for what would fold there."""
 
 
@@ -55,15 +57,20 @@ class TonalBalance:
 
     def __init__(self, sample_rate: int, channels: int) -> None:
         self._length = frame_length(sample_rate)
-        self._window = _hann(self._length)
+        self._full_scale = float((_hann(self._length) ** 2).sum()) * self._length
         self._is_halved = sample_rate >= HALVED_FROM_HZ
+        self._transformed = self._length // 2 if self._is_halved else self._length
+        self._window = _hann(self._transformed)
         self._rest = np.empty((channels, 0), np.float32)
         self._frames: list[NDArray[np.float64]] = []  # (frames, bands) of each block
         edges_hz = [*(band.low_hz for band in BANDS), BANDS[-1].high_hz]
         bins = [math.ceil(hz * self._length / sample_rate) for hz in edges_hz]
         self._edges = np.minimum(bins, self._length // 2 + 1)
         self._silence = np.zeros(self._length, np.float32)
-        self._pairs = np.empty((0, 0, self._length), np.complex64)
+        self._pairs = np.empty((0, 0, 0), np.complex64)
+        # Kept, as the system clears new memory for more than it takes to fill.
+        self._halves = np.empty((2, self._length // 2), np.float32)
+        self._odd = np.zeros(self._length // 2 + 2 * len(_HALF_BAND), np.float32)
 
     def feed(self, block: NDArray[np.float32]) -> None:
         """Take in all frames that this block completes."""
@@ -86,7 +93,7 @@ class TonalBalance:
         if not self._frames and n:  # a short file: one frame, as long as it is
             padded = np.zeros((len(self._rest), 1, self._length), np.float32)
             padded[:, 0, :n] = self._rest * _hann(n) * np.float32(math.sqrt(self._length / n))
-            self._take(padded, np.ones(self._length, np.float32))
+            self._take(padded, np.ones(self._transformed, np.float32))
         powers = np.concatenate(self._frames) if self._frames else np.empty((0, len(BANDS)))
         balance = _gated_sum(powers)
         total = float(balance.sum())
@@ -94,51 +101,43 @@ class TonalBalance:
 
     def _take(self, frames: NDArray[np.float32], window: NDArray[np.float32]) -> None:
         """Sum the bins of the bands, scaled to mean squares (of a sine of full scale: 0.5)."""
-        if self._is_halved:
-            frames, window = _halved(frames, window), np.ones(self._length // 2, np.float32)
-        channels, n, length = frames.shape
-        silence = [self._silence[:length]] * n
-        shape = (-(-channels // 2), n, length)
+        channels, n, _ = frames.shape
+        shape = (-(-channels // 2), n, self._transformed)
         if self._pairs.shape != shape:
             self._pairs = np.empty(shape, np.complex64)
+        silence = [self._silence] * n
         for channel in range(0, channels, 2):
             beside = frames[channel + 1] if channel + 1 < channels else silence
-            for left, right, pair in zip(
-                frames[channel], beside, self._pairs[channel // 2], strict=True
+            for both, pair in zip(
+                zip(frames[channel], beside, strict=True), self._pairs[channel // 2], strict=True
             ):
+                left, right = self._halved(both) if self._is_halved else both
                 _join(left, right, window, pair.view(np.float32).reshape(-1, 2))
         powers = np.zeros((n, len(BANDS)))
         for transform in scipy.fft.fft(self._pairs, axis=-1, overwrite_x=True):
             _add_powers(transform.view(np.float32), self._edges, powers)
-        self._frames.append(powers / (self._length * float((self._window**2).sum())))
+        self._frames.append(powers / self._full_scale)
+
+    def _halved(self, both: tuple[Frame, Frame]) -> tuple[Frame, Frame]:
+        """Keep every other sample of what a half-band filter leaves of two frames."""
+        for frame, half in zip(both, self._halves, strict=True):
+            _halve(frame.reshape(-1, 2), _HALF_BAND, self._odd, half)
+        return self._halves[0], self._halves[1]
 
 
-def _halved(frames: NDArray[np.float32], window: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weigh frames, and keep every other sample of what a half-band filter leaves of them."""
-    channels, n, length = frames.shape
-    halves = np.empty((channels, n, length // 2), np.float32)
-    taps = _HALF_BAND.astype(np.float32)
-    odd = np.zeros(length // 2 + 2 * len(_HALF_BAND), np.float32)
-    for rows, half_rows in zip(frames, halves, strict=True):
-        for row, half in zip(rows, half_rows, strict=True):
-            _halve(row.reshape(-1, 2), window.reshape(-1, 2), taps, odd, half)
-    return halves
-
-
-@kernel("void(f4[:,::1], f4[:,::1], f4[::1], f4[::1], f4[::1])")
+@kernel("void(f4[:,::1], f4[::1], f4[::1], f4[::1])")
 def _halve(
     samples: NDArray[np.float32],
-    window: NDArray[np.float32],
     taps: NDArray[np.float32],
     odd: NDArray[np.float32],
     half: NDArray[np.float32],
 ) -> None:
-    """Halve a frame, whose samples and window come in pairs; `odd` has room for half a frame."""
+    """Halve a frame, whose samples come in pairs; `odd` holds half of them, between zeros."""
     n, reach = half.size, taps.size
     odd_samples = odd[reach : reach + n]
     for i in range(n):
-        half[i] = samples[i, 0] * window[i, 0]
-        odd_samples[i] = samples[i, 1] * window[i, 1]
+        half[i] = samples[i, 0]
+        odd_samples[i] = samples[i, 1]
     l0, r0 = odd[reach - 1 : reach - 1 + n], odd[reach : reach + n]
     l1, r1 = odd[reach - 2 : reach - 2 + n], odd[reach + 1 : reach + 1 + n]
     l2, r2 = odd[reach - 3 : reach - 3 + n], odd[reach + 2 : reach + 2 + n]
