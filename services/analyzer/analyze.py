@@ -34,12 +34,10 @@ from services.analyzer.dsp.spectrum import BANDS, TonalBalance
 from services.analyzer.dsp.stereo import StereoImage
 from services.analyzer.dsp.timeline import timeline
 from services.analyzer.dsp.true_peak import (
-    QUADRUPLE_RATE,
     TruePeak,
     annex_2,
     decibels,
     kaiser_sinc,
-    oversampling,
 )
 
 BLOCK_SAMPLES: Final = 1 << 22
@@ -47,6 +45,9 @@ BLOCK_SAMPLES: Final = 1 << 22
 
 SLICE_SAMPLES: Final = 1 << 19
 """2 MiB: stays in a core's cache from one meter to the next."""
+
+AS_FAST_AS_OVERSAMPLED: Final = 176_400
+"""Four times 44.1 kHz."""
 
 _PAIR: Final = 2
 
@@ -102,10 +103,10 @@ class _Meters:
         self._energies: list[NDArray[np.float64]] = []
         self._step_peak = StepPeaks(sample_rate)
         self._step_peaks: list[NDArray[np.float32]] = []
-        self._true_peak = TruePeak(kaiser_sinc(oversampling(sample_rate)), channels)
+        self._true_peak = TruePeak(kaiser_sinc(), channels)
         # Annex 2: "signals that are at higher sampling rates require proportionately less
         # over-sampling". From here on they are as fast as oversampled ones, and their peak is read.
-        oversampled = sample_rate < QUADRUPLE_RATE
+        oversampled = sample_rate < AS_FAST_AS_OVERSAMPLED
         self._true_peak_bs1770 = TruePeak(annex_2(), channels) if oversampled else None
         self._spectrum = TonalBalance(sample_rate, channels)
         self._levels = Levels(channels)

@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from services.analyzer.dsp.true_peak import oversampling
 from tests.dsp.cases import CASES, RATES, Case, Reading, exact_at
 from tests.dsp.metering import Meter
 
@@ -50,8 +47,7 @@ in phase on two channels, their levels peaks in dBFS, unless it says otherwise.
   which has another gain at each rate, and is kept as other meters keep it.
 * A column for each sample rate: what is **measured**, and in brackets its distance from what is
   expected; of a case of 20 files, of the one that is farthest off. All are within 0.02 of what is
-  exact at their rate; true peaks of 96 kHz within 0.06 and of 192 kHz within 0.19, as fewer points
-  are read between their samples.
+  exact at their rate.
 
 Tech 3341 cases 7 and 8, and Tech 3342 cases 5 and 6, are recorded programmes that may not be
 redistributed. Tech 3341 cases 20 to 23 hold energy up to half of the rate, where interpolators
@@ -106,14 +102,6 @@ def _shown(case: Case, rate: int) -> list[Shown]:
     ]
 
 
-def close(reading: Reading, rate: int) -> float:
-    """Give how near to the exact reading is near enough."""
-    if reading.name != "true_peak" or rate < 96_000:
-        return _CLOSE
-    # A peak of a quarter of the rate may lie in the middle between two points.
-    return _CLOSE - 20.0 * float(np.log10(np.cos(np.pi / 4.0 / oversampling(rate))))
-
-
 def cell(files: tuple[Shown, ...]) -> str:
     """Write what the page says of a reading at a rate."""
     worst = max(files, key=lambda shown: abs(shown.error))
@@ -128,7 +116,7 @@ def violations(group: Group, rate: int) -> list[str]:
         for reading, exact, shown in files:
             if not -reading.below <= shown - reading.expected <= reading.above:
                 found.append(f"{reading.name} is {shown:.4f}, the standard has {reading.expected}")
-            if abs(shown - exact) > close(reading, rate):
+            if abs(shown - exact) > _CLOSE:
                 found.append(f"{reading.name} is {shown:.4f}, exact is {exact:.4f}")
         now = cell(files)
         if any(

@@ -6,7 +6,7 @@ import numpy as np
 
 from services.analyzer.dsp import gating, loudness_range
 from services.analyzer.dsp.kweighting import KWeighting
-from services.analyzer.dsp.true_peak import Interpolator, TruePeak, kaiser_sinc, oversampling
+from services.analyzer.dsp.true_peak import Interpolator, TruePeak, kaiser_sinc
 from tests.signals import Samples
 
 STEREO = ("FL", "FR")
@@ -55,7 +55,7 @@ class Meter:
 
     @property
     def true_peak(self) -> float:
-        return true_peak_dbtp(self.samples, self.rate)
+        return true_peak_dbtp(self.samples)
 
     @property
     def range_lu(self) -> float:
@@ -65,11 +65,10 @@ class Meter:
 
 def true_peak_dbtp(
     samples: Samples,
-    rate: int = 48_000,
     interpolator: Interpolator | None = None,
     sizes: Sequence[int] = (1 << 30,),
 ) -> float:
-    meter = TruePeak(interpolator or kaiser_sinc(oversampling(rate)), len(samples))
+    meter = TruePeak(interpolator or kaiser_sinc(), len(samples))
     for block in cut(samples, sizes):
         meter.feed(block)
     return float(20.0 * np.log10(meter.finish().max()))

@@ -98,6 +98,17 @@ def test_peaks_stand_out_of_the_short_term_loudness() -> None:
     assert measured(np.zeros((2, 4 * 48_000), np.float32)).peak.psr_min_lu is None
 
 
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000, 384_000])
+def test_a_true_peak_is_as_close_at_every_rate(rate: int) -> None:
+    # Each top of a quarter of the rate lies as far from any of 4 points a sample as it can.
+    samples = faded_sine(rate, divisor=4.0, amplitude=0.5, degrees=45.0 / 4.0, seconds=0.5)
+
+    peak = measured(samples, rate).peak
+
+    assert peak.true_peak_dbtp == pytest.approx(20.0 * math.log10(0.5), abs=0.05)
+    assert peak.sample_peak_dbfs == pytest.approx(20.0 * math.log10(0.5) - 0.17, abs=0.05)
+
+
 def test_one_channel_has_no_stereo() -> None:
     assert measured(sine(1.0, -20.0, channels=1)).stereo is None
     assert measured(sine(1.0, -20.0, channels=3)).stereo is None

@@ -2,8 +2,7 @@
 True peak: the maximum between the samples, ITU-R BS.1770-5 annex 2.
 
 Two interpolators are read: the one that annex 2 prints, which other meters use and which misses up
-to 0.3 dB, and a Kaiser-windowed sinc, within 0.05 dB up to 0.45 of the rate at 44.1 and 48 kHz,
-and up to 21 kHz at the higher rates. The faster the samples, the fewer points lie between them.
+to 0.3 dB, and a Kaiser-windowed sinc, within 0.05 dB up to 0.45 of any rate.
 
 Most of the signal cannot reach the running maximum, and is not interpolated; the result is bit for
 bit that of interpolating all. Each group of 64 windows goes on until a bound shows it out. The
@@ -23,6 +22,7 @@ no such points either: Σ|r| is added to it.
 """
 
 import math
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -32,10 +32,8 @@ from services.analyzer.dsp.fir import ROWS, add_taps
 from services.analyzer.dsp.jit import kernel, larger
 from services.analyzer.dsp.scan import STRETCH, stretch_maxima
 
-DOUBLE_RATE: Final = 88_200
-QUADRUPLE_RATE: Final = 176_400
-
-_TAPS: Final = {16: 48, 8: 48, 4: 24}  # of so many points: fast samples end far over what is heard
+POINTS: Final = 16
+TAPS: Final = 48
 _KAISER_BETA: Final = 9.0
 _COARSE: Final = 2  # pairs of rows that stage one takes: points at 1/4, 1/2 and 3/4
 _PART: Final = 32
@@ -86,19 +84,13 @@ class Interpolator(NamedTuple):
         return np.unique(np.vstack((rows, rows[:, ::-1])), axis=0)
 
 
-def oversampling(sample_rate: int) -> int:
-    """Give the points per sample: the faster the samples, the fewer are needed between them."""
-    if sample_rate < DOUBLE_RATE:
-        return 16
-    return 8 if sample_rate < QUADRUPLE_RATE else 4
-
-
-def kaiser_sinc(points: int) -> Interpolator:
-    """Interpolate `points` - 1 times between two samples; `points` is 4, 8 or 16."""
-    quarter = points // 4
+@cache
+def kaiser_sinc() -> Interpolator:
+    """Interpolate 15 times between two samples, by 48 of them."""
+    quarter = POINTS // 4
     coarse = [quarter, 2 * quarter]
-    order = coarse + [p for p in range(1, points // 2) if p not in coarse]
-    rows = {p: _sinc_row(p / points, _TAPS[points]) for p in (0, *order)}
+    order = coarse + [p for p in range(1, POINTS // 2) if p not in coarse]
+    rows = {p: _sinc_row(p / POINTS) for p in (0, *order)}
     chord = 0.0
     for p in order[_COARSE:]:
         before, t = p - p % quarter, p % quarter / quarter
@@ -107,22 +99,23 @@ def kaiser_sinc(points: int) -> Interpolator:
     return _interpolator(np.array([rows[p] for p in order]), chord, keeps_samples=True)
 
 
+@cache
 def annex_2() -> Interpolator:
     """Interpolate as BS.1770-5 annex 2 prints it, for 48 kHz: all of it is stage one."""
     return _interpolator(np.array(_ANNEX_2), 0.0, keeps_samples=False)
 
 
-def _sinc_row(at: float, taps: int) -> NDArray[np.float64]:
-    distance = np.arange(taps) - (taps // 2 - 1) - at
+def _sinc_row(at: float) -> NDArray[np.float64]:
+    distance = np.arange(TAPS) - (TAPS // 2 - 1) - at
     # The sample itself (at 0) has its first tap on the window's edge, which is next to nothing.
-    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / (taps / 2)) ** 2)))
+    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / (TAPS / 2)) ** 2)))
     row = np.sinc(distance) * window
     return np.asarray(row / row.sum())
 
 
 def _interpolator(rows: NDArray[np.float64], chord: float, *, keeps_samples: bool) -> Interpolator:
     half = rows.shape[1] // 2
-    inner = half * 5 // 12  # of noise and of loud masters, most goes out here
+    inner = half // 3  # of noise and of loud masters, most goes out here
     left, right = rows[:, half - 1 :: -1], rows[:, half:]
     outer = np.abs(left) + np.abs(right)
     b = (rows * (np.arange(2 * half) - (half - 1))).sum(axis=1)
