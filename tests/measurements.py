@@ -1,6 +1,8 @@
 """Measurements that nobody made: plausible ones, with what a test changes about them."""
 
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from decibus.messages import (
     AudioFormat,
@@ -84,3 +86,16 @@ def a_measurement(  # noqa: PLR0913 - one for everything that a rule looks at
 SILENT: Final = a_measurement(
     integrated_lufs=None, true_peak_dbtp=None, levels_db=dict.fromkeys(BANDS)
 )
+
+
+def numbers_of(found: Measurement) -> list[float]:
+    """Flatten all numbers of a measurement."""
+
+    def walk(value: Any) -> list[float]:
+        if isinstance(value, dict):
+            return [n for inner in value.values() for n in walk(inner)]
+        if isinstance(value, list | tuple):
+            return [n for inner in value for n in walk(inner)]
+        return [float(value)] if isinstance(value, int | float) else []
+
+    return walk(msgspec.to_builtins(found))

@@ -1,7 +1,6 @@
 """A file in, its measurement out."""
 
 import math
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,6 +10,7 @@ from decibus.errors import TooLong
 from decibus.messages import AnalyzeOptions, Measurement
 from services.analyzer import analyze as analyzer
 from services.analyzer.analyze import analyze, warm
+from tests.measurements import numbers_of
 from tests.signals import Samples, as_file, faded_sine, music, sine, tones
 
 
@@ -134,12 +134,12 @@ def test_eight_channels_are_named_and_weighed() -> None:
 
 def test_the_size_of_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = music(12.0, 44_100)
-    whole = _numbers(measured(samples, 44_100, timeline=True))
+    whole = numbers_of(measured(samples, 44_100, timeline=True))
 
     monkeypatch.setattr(analyzer, "BLOCK_SAMPLES", 9_998)
     monkeypatch.setattr(analyzer, "SLICE_SAMPLES", 1_402)
 
-    assert _numbers(measured(samples, 44_100, timeline=True)) == pytest.approx(whole, abs=1e-9)
+    assert numbers_of(measured(samples, 44_100, timeline=True)) == pytest.approx(whole, abs=1e-9)
 
 
 def test_garbage_in_a_float_file_is_counted_and_does_not_spread() -> None:
@@ -159,7 +159,7 @@ def test_all_that_is_measured_is_finite() -> None:
     loud = np.full((2, 48_000), 9e5, np.float32)
     loud[:, ::2] *= -1.0
 
-    numbers = _numbers(measured(loud))
+    numbers = numbers_of(measured(loud))
 
     assert all(math.isfinite(number) for number in numbers)
 
@@ -184,19 +184,6 @@ def test_the_duration_limit_is_an_option() -> None:
 
 def test_warming_up_needs_no_file() -> None:
     warm()
-
-
-def _numbers(found: Measurement) -> list[float]:
-    """Flatten all numbers of a measurement."""
-
-    def walk(value: Any) -> list[float]:
-        if isinstance(value, dict):
-            return [n for inner in value.values() for n in walk(inner)]
-        if isinstance(value, list | tuple):
-            return [n for inner in value for n in walk(inner)]
-        return [float(value)] if isinstance(value, int | float) else []
-
-    return walk(msgspec.to_builtins(found))
 
 
 def test_a_measurement_survives_the_wire() -> None:
