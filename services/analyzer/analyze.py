@@ -29,7 +29,7 @@ from services.analyzer.dsp.kweighting import KWeighting
 from services.analyzer.dsp.levels import Levels
 from services.analyzer.dsp.loudness_range import STABLE_S, loudness_range
 from services.analyzer.dsp.peak_to_short_term import StepPeaks
-from services.analyzer.dsp.scan import stretch_maxima
+from services.analyzer.dsp.scan import look
 from services.analyzer.dsp.spectrum import BANDS, TonalBalance
 from services.analyzer.dsp.stereo import StereoImage
 from services.analyzer.dsp.timeline import timeline
@@ -118,14 +118,14 @@ class _Meters:
         size = SLICE_SAMPLES // len(block)
         for begin in range(0, block.shape[1], size):
             piece = block[:, begin : begin + size]
-            maxima = stretch_maxima(piece)
-            self._levels.feed(piece, maxima)
-            self._true_peak.feed(piece, maxima)
+            seen = look(piece)
+            self._levels.feed(piece, seen)
+            self._true_peak.feed(piece, seen.maxima)
             if self._true_peak_bs1770 is not None:
-                self._true_peak_bs1770.feed(piece, maxima)
-            self._step_peaks.append(self._step_peak.feed(piece, maxima))
+                self._true_peak_bs1770.feed(piece, seen.maxima)
+            self._step_peaks.append(self._step_peak.feed(piece, seen.maxima))
             if self._stereo is not None:
-                self._stereo.feed(piece)
+                self._stereo.feed(piece, seen)
             self._spectrum.feed(piece)
 
     def read(self, audio: Audio, options: AnalyzeOptions) -> Measurement:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.analyzer.dsp.jit import kernel, reduction
-from services.analyzer.dsp.scan import STRETCH, stretch_maxima
+from services.analyzer.dsp.scan import STRETCH, Look, look
 
 CLIPPED: Final = 0.9999
 """Just under what 16 bits can hold (32767/32768): a sample at full scale counts as clipped."""
@@ -31,10 +31,9 @@ class Levels:
         self._first: int | None = None
         self._last = -1
 
-    def feed(self, block: NDArray[np.float32], maxima: NDArray[np.float32] | None = None) -> None:
-        """Take in a block; `maxima`: those of its stretches."""
-        if maxima is None:
-            maxima = stretch_maxima(block)
+    def feed(self, block: NDArray[np.float32], seen: Look | None = None) -> None:
+        """Take in a block, of which this has been `seen`."""
+        maxima, sums, _ = seen or look(block)
         n = block.shape[1]
         if self._first is None:
             first = min(map(_first_sound, block, maxima))
@@ -42,10 +41,10 @@ class Levels:
         last = max(map(_last_sound, block, maxima))
         self._last = self._samples + last if last >= 0 else self._last
         peaks = maxima.max(axis=1)
-        for channel, samples in enumerate(block):
-            self._sums[channel] += _sum(samples)
-            if peaks[channel] >= CLIPPED:
+        for samples, peak in zip(block, peaks, strict=True):
+            if peak >= CLIPPED:
                 self.clipped_samples += _count_clipped(samples)
+        self._sums += sums
         self.peaks = np.maximum(self.peaks, peaks)
         self._samples += n
 
@@ -85,14 +84,6 @@ def _last_sound(samples: NDArray[np.float32], maxima: NDArray[np.float32]) -> in
                 if abs(samples[i]) > np.float32(SILENT):
                     return i
     return -1
-
-
-@reduction("f8(f4[::1])")
-def _sum(samples: NDArray[np.float32]) -> float:
-    total = 0.0
-    for i in range(samples.size):
-        total += np.float64(samples[i])
-    return total
 
 
 @reduction("i8(f4[::1])")
