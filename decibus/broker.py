@@ -18,7 +18,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Final
@@ -45,6 +45,7 @@ from decibus.topology import (
     EVENTS_PREFIX,
     QUEUES,
     Bucket,
+    Journal,
     Log,
     Queue,
     Quota,
@@ -328,6 +329,21 @@ class Broker:
         with self._asking():
             await self._js.publish(subject, body, headers={"Nats-Msg-Id": dedup_id, **headers})
 
+    async def extend(
+        self, journal: Journal, key: str, epoch: int, body: bytes, *, behind: int
+    ) -> int:
+        """Add an entry whose predecessor is `behind` (0: it is the first); returns its sequence."""
+        return await self._put_behind(behind, journal.subject(key, epoch), body)
+
+    async def entries(
+        self, journal: Journal, key: str, epoch: int | None = None, *, after: int = 0
+    ) -> AsyncGenerator[Stored, None]:
+        """Yield what a journal says of a job, behind a sequence; without an epoch, of any life."""
+        subject = journal.subject(key, epoch)
+        async with aclosing(self.walk(journal.stream, subject, after=after)) as messages:
+            async for message in messages:
+                yield message
+
     async def take(self, log: Log, *, most: int) -> list[Delivery]:
         """Return what the log's consumer has not seen yet, without waiting for more."""
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
@@ -495,18 +511,22 @@ class Broker:
         The bytes of the revision before are overwritten on disk: a stream that merely lets go of a
         message leaves it in its file.
         """
-        headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
-        with self._asking():
-            try:
-                stored = await self._js.publish(bucket.subject(key), value, headers=headers)
-            except nats.js.errors.APIError as error:
-                if error.err_code in _WRONG_LAST_SEQUENCE:
-                    raise Conflict(key) from error
-                raise
+        sequence = await self._put_behind(revision, bucket.subject(key), value)
         if revision:
             with suppress(Unavailable):  # then it goes when the record is erased
                 await self._overwrite(bucket, revision)
-        return stored.seq
+        return sequence
+
+    async def _put_behind(self, last: int, subject: str, body: bytes) -> int:
+        """Store a message if the last one of its subject is that one; 0: if there is none."""
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(last)}
+        with self._asking():
+            try:
+                return (await self._js.publish(subject, body, headers=headers)).seq
+            except nats.js.errors.APIError as error:
+                if error.err_code in _WRONG_LAST_SEQUENCE:
+                    raise Conflict(subject) from error
+                raise
 
     async def erase(self, bucket: Bucket, key: str, *, revision: int | None = None) -> None:
         """

@@ -27,8 +27,13 @@ WITHDRAWN: Final = "not_found"
 """The fault of a job whose last report was deleted: to a user, it is not there."""
 MAX_ATTEMPTS: Final = 3
 """How often a job is tried. JetStream's max_deliver is far above: it counts hand-backs as well."""
-MAX_PARTIAL_BYTES: Final = 64 << 10
-"""How much of a transcript a record carries while it grows: it is written again every second."""
+MAX_PARTIAL_BYTES: Final = 24 << 10
+"""
+How much of a growing transcript a record carries, as it is written again every second.
+
+The words of one window, with their times, fit: 224 tokens of 80 bytes. What came before them is in
+the job's checkpoints.
+"""
 
 
 class State(StrEnum):
@@ -55,7 +60,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     the last of them to end deletes it. `epoch` is the instant of opening in ns, `handed_back` how
     many of the attempts ended because a worker was told to stop, which is nobody's failure.
     `partial` is what the current attempt has heard so far; when it is over `MAX_PARTIAL_BYTES`,
-    the end of it.
+    the end of it. `taken_over` counts the segments that attempts before it had heard.
     """
 
     key: str
@@ -71,6 +76,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     leased_until: datetime | None = None
     progress: float = 0.0
     partial: tuple[Segment, ...] = ()
+    taken_over: int = 0
     started_at: datetime | None = None
     ended_at: datetime | None = None
     fault: Fault | None = None
@@ -208,48 +214,62 @@ def claim(job: Job, *, owner: str, now: datetime, lease: timedelta) -> Job:
         started_at=now,
         progress=0.0,
         partial=(),
+        taken_over=0,
     )
 
 
 def renew(job: Job, *, fence: Fence, progress: float, now: datetime, lease: timedelta) -> Job:
     """Keep the lease while the work goes on, and tell how far it is (0 to 1)."""
-    return replace(_held(job, fence), leased_until=now + lease, progress=progress)
+    return replace(held(job, fence), leased_until=now + lease, progress=progress)
 
 
-def tell(job: Job, *, fence: Fence, partial: tuple[Segment, ...]) -> Job:
-    """Tell what was heard so far."""
-    return replace(_held(job, fence), partial=_latest(partial))
+def tell(job: Job, *, fence: Fence, partial: tuple[Segment, ...], taken_over: int = 0) -> Job:
+    """Tell what was heard so far, behind the segments that were taken over."""
+    return replace(held(job, fence), partial=latest(partial), taken_over=taken_over)
 
 
 def release(job: Job, *, fence: Fence, fault: Fault) -> Job:
     """Give the job back to the queue for another attempt."""
-    return replace(
-        _held(job, fence), state=State.QUEUED, owner=None, leased_until=None, fault=fault
-    )
+    return replace(held(job, fence), state=State.QUEUED, owner=None, leased_until=None, fault=fault)
 
 
 def hand_back(job: Job, *, fence: Fence) -> Job:
     """Give the job back because the worker was told to stop: this attempt does not count."""
-    held = _held(job, fence)
+    job = held(job, fence)
     return replace(
-        held,
+        job,
         state=State.QUEUED,
         owner=None,
         leased_until=None,
-        handed_back=held.handed_back + 1,
+        handed_back=job.handed_back + 1,
     )
 
 
 def finish(job: Job, *, fence: Fence, result: Result, now: datetime) -> Job:
     """Record the result."""
-    return replace(
-        _end(_held(job, fence), State.DONE, now, fault=None), result=result, progress=1.0
-    )
+    return replace(_end(held(job, fence), State.DONE, now, fault=None), result=result, progress=1.0)
 
 
 def fail(job: Job, *, fence: Fence, fault: Fault, now: datetime) -> Job:
     """Give up for good."""
-    return _end(_held(job, fence), State.FAILED, now, fault=fault)
+    return _end(held(job, fence), State.FAILED, now, fault=fault)
+
+
+def held(job: Job, fence: Fence) -> Job:
+    """Return the job if this attempt is the one that has it; else it is superseded."""
+    if job.state is not State.RUNNING or job.fence != fence:
+        raise Superseded(f"job {job.key}: {fence} is stale, {job.fence} is current and {job.state}")
+    return job
+
+
+def latest(partial: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """Return the last segments that fit into a record."""
+    size = 0
+    for number, segment in enumerate(reversed(partial)):
+        size += len(msgspec.json.encode(segment)) + 1
+        if size > MAX_PARTIAL_BYTES:
+            return partial[len(partial) - number :]
+    return partial
 
 
 def _refuse_while_leased(job: Job, now: datetime) -> None:
@@ -260,21 +280,5 @@ def _refuse_while_leased(job: Job, now: datetime) -> None:
         )
 
 
-def _held(job: Job, fence: Fence) -> Job:
-    if job.state is not State.RUNNING or job.fence != fence:
-        raise Superseded(f"job {job.key}: {fence} is stale, {job.fence} is current and {job.state}")
-    return job
-
-
 def _end(job: Job, state: State, now: datetime, *, fault: Fault | None) -> Job:
     return replace(job, state=state, leased_until=None, ended_at=now, fault=fault, partial=())
-
-
-def _latest(partial: tuple[Segment, ...]) -> tuple[Segment, ...]:
-    """Return the last segments that fit: whoever listens has had the earlier ones."""
-    size = 0
-    for number, segment in enumerate(reversed(partial)):
-        size += len(msgspec.json.encode(segment)) + 1
-        if size > MAX_PARTIAL_BYTES:
-            return partial[len(partial) - number :]
-    return partial

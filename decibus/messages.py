@@ -2,6 +2,7 @@
 Every payload on the wire.
 
     Task         a queue's message: which record to work on
+    Checkpoint   a part of the work that is done
     Measurement  what the analyzer found       ┐ the results of
     Transcript   what the transcriber heard    ┘ a record
     Report       what the user reads
@@ -232,6 +233,19 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.TRANSCR
 
 
 Result = Measurement | Transcript
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A part of a job's work that is done, so that another attempt goes on behind it.
+
+    `number` counts the parts from 0; a later one of the same number takes its place, and that of
+    all behind it. `segments` are what was heard in it, `state` is for the step alone.
+    """
+
+    number: int
+    segments: tuple[Segment, ...] = ()
+    state: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

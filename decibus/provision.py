@@ -13,9 +13,11 @@ from nats.js import JetStreamContext, api
 from decibus.errors import DecibusError
 from decibus.topology import (
     BUCKETS,
+    JOURNALS,
     LOGS,
     STORES,
     Bucket,
+    Journal,
     Log,
     ObjectStore,
     Queue,
@@ -38,6 +40,8 @@ async def declare(js: JetStreamContext, *, replicas: int, queues: Iterable[Queue
     for kept in LOGS:
         await _declare_stream(js, _log_stream(kept), replicas)
         await _declare_consumer(js, kept.stream, _log_consumer(kept))
+    for journal in JOURNALS:
+        await _declare_stream(js, _journal_stream(journal), replicas)
     for bucket in BUCKETS:
         await _declare_stream(js, _bucket_stream(bucket), replicas)
     for store in STORES:
@@ -115,6 +119,17 @@ def _log_stream(log: Log) -> api.StreamConfig:
         max_msgs=log.max_msgs,
         max_bytes=log.max_bytes,
         duplicate_window=log.duplicate_window.total_seconds(),
+    )
+
+
+def _journal_stream(journal: Journal) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=journal.stream,
+        subjects=[journal.subjects],
+        discard=api.DiscardPolicy.NEW,
+        max_age=journal.max_age.total_seconds(),
+        max_bytes=journal.max_bytes,
+        duplicate_window=120.0,
     )
 
 

@@ -5,6 +5,7 @@ Every name in NATS, in one place. `python -m decibus.topology` prints it.
            ──▶ KV reports                       one row an upload: which jobs it waits for
            ──▶ KV analyses ──▶ audio.evt.>      one record a job; every change is republished
            ──▶ JOBS_ANALYZE, JOBS_TRANSCRIBE    one message a job, until a worker has settled it
+           ──▶ CHECKPOINTS                      what is done of a job in hand, until it is settled
     request ─▶ RATE                             one message a request, until it counts no more
            ──▶ KV idempotency                   one row an Idempotency-Key, for a day
            ──▶ JOBS_DEAD                        one message a job that failed for good, and why
@@ -88,6 +89,28 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_window: timedelta
     consumer: str
     consumes: str
+
+
+class Journal(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A stream to which one worker a job adds, in order and by compare-and-set.
+
+    Each life of a job, which its epoch names, has a subject of its own.
+    """
+
+    stream: str
+    root: str
+    max_age: timedelta
+    max_bytes: int
+
+    @property
+    def subjects(self) -> str:
+        """What the stream captures."""
+        return f"{self.root}>"
+
+    def subject(self, key: str, epoch: int | None = None) -> str:
+        """Return where it is written how far a job is; without an epoch, those of all its lives."""
+        return f"{self.root}{key}.{'*' if epoch is None else epoch}"
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +228,16 @@ STORES: Final = (AUDIO,)
 UPLOAD_PREFIX: Final = "upload-"
 """How the names of our own objects begin; any other is a sender's, and left to `max_age`."""
 
+CHECKPOINTS: Final = Journal(
+    stream="CHECKPOINTS",
+    root="checkpoints.",
+    # As long as three times the longest audio takes; what it holds is erased with the job's end.
+    max_age=timedelta(hours=6),
+    max_bytes=GIB // 8,
+)
+"""`checkpoints.<job key>.<epoch>`: the parts of a job that are done, until the job is."""
+JOURNALS: Final = (CHECKPOINTS,)
+
 DEAD_PREFIX: Final = "jobs.dead."
 _ADVISORY: Final = "$JS.EVENT.ADVISORY.CONSUMER."
 DEAD: Final = Log(
@@ -245,6 +278,10 @@ def table() -> str:
         for bucket in BUCKETS
     ]
     rows += [(store.stream, f"$O.{store.name}.>", f"ttl {store.ttl}") for store in STORES]
+    rows += [
+        (journal.stream, journal.subjects, f"for {journal.max_age}, or until its job has ended")
+        for journal in JOURNALS
+    ]
     rows += [(log.stream, ", ".join(log.subjects), f"for {log.max_age}") for log in LOGS]
     rows += [("RATE", "rate.*", "as the gateway's settings say, in memory")]
     rows += [("(no stream)", PROCESS, f"queue group {GATEWAYS}")]

@@ -17,6 +17,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -30,13 +31,15 @@ import structlog
 from decibus import jobs
 from decibus.blobs import Blobs
 from decibus.broker import Broker, connect
+from decibus.checkpoints import Checkpoints, Keeper
 from decibus.dead import DeadLetters
 from decibus.errors import BlobGone, DecibusError, NotFound, Refused, Superseded, Unavailable
 from decibus.jobs import Held, Job, State
 from decibus.ledger import Ledger
 from decibus.management import managed
-from decibus.messages import Fault, Result, Segment, Task
+from decibus.messages import Checkpoint, Fault, Result, Task
 from decibus.process import Process
+from decibus.progress import Progress
 from decibus.pull import Delivery, Pull
 from decibus.settings import WorkerSettings
 from decibus.telemetry import (
@@ -63,9 +66,20 @@ _MAX_RETRY_DELAY_S: Final = 30.0
 _HAND_BACK_S: Final = 2.0
 # What a step has heard is published no oftener than this: each time is a compare-and-set.
 _NEWS_EVERY_S: Final = 1.0
-# How long a step may take: some time to begin with, and three times the longest audio allowed.
+# How long a step may take: three times as long as its audio, and some time at least.
 _BUDGET_MIN_S: Final = 120.0
 _BUDGET_RATIO: Final = 3.0
+
+
+class StepTimeout(DecibusError):
+    """
+    A step has taken longer than audio of its length may.
+
+    Not tried again: its thread may still be there and cannot be ended, and whoever waits has waited
+    long enough. Sent once more, the file gets another life.
+    """
+
+    code: Final = "timeout"
 
 
 class Verdict(Enum):
@@ -84,59 +98,10 @@ def verdict(error: Exception | None, *, is_last: bool) -> Verdict:
             return Verdict.ACK
         case Superseded():
             return Verdict.LEAVE
-        case Refused() | msgspec.DecodeError():
+        case Refused() | msgspec.DecodeError() | StepTimeout():
             return Verdict.TERM
         case _:
             return Verdict.TERM if is_last else Verdict.NAK
-
-
-class StepTimeout(DecibusError):
-    """A step has taken longer than any audio of its limit could need."""
-
-
-class Progress:
-    """
-    How far a step is: called by the step, in its thread, with 0 to 1.
-
-    The call is also where a step is stopped: it raises `Superseded` once the job is lost.
-    """
-
-    def __init__(self) -> None:
-        self.fraction = 0.0
-        self.partial: tuple[Segment, ...] = ()
-        self._is_told = True
-        self._on_news: Callable[[], object] = bool
-        self._lost = threading.Event()
-
-    def __call__(self, fraction: float, segments: tuple[Segment, ...] | None = None) -> None:
-        """
-        Tell how far the step is and, where there is something new, all that it has heard so far.
-
-        `segments` are published within about a second, the fraction with the next heartbeat.
-        """
-        if self._lost.is_set():
-            raise Superseded("the attempt has lost its job")
-        self.fraction = fraction
-        if segments is None or segments == self.partial:
-            return
-        self.partial = segments
-        if self._is_told:
-            self._is_told = False
-            self._on_news()
-
-    def when_news(self, callback: Callable[[], object]) -> None:
-        """Call `callback`, in the step's thread, for the first news after each `take`."""
-        self._on_news = callback
-
-    def take(self) -> tuple[float, tuple[Segment, ...]]:
-        """Return what there is to publish."""
-        # In this order: what comes in between is told once too often, never lost.
-        self._is_told = True
-        return self.fraction, self.partial
-
-    def stop(self) -> None:
-        """Make the step's next call raise."""
-        self._lost.set()
 
 
 Step = Callable[[BinaryIO, Any, Progress], Result]
@@ -156,6 +121,7 @@ class Worker:
         self._broker = broker
         self._blobs = blobs
         self._ledger = Ledger(broker)
+        self._checkpoints = Checkpoints(broker)
         self._dead = DeadLetters(broker)
         self._queue = queue
         self._step = step
@@ -247,19 +213,18 @@ class Worker:
         await self._settle(job, delivery, ending)
 
     async def _work(self, job: Job, progress: Progress) -> Result:
+        keeper = Keeper(self._broker, job)
+        progress.kept = await keeper.kept()
+        progress.store_with(_storing(keeper, progress))
         # Anonymous: nothing is left behind by a kill, and no decoder learns a file's name.
         with tempfile.TemporaryFile() as audio:
             await self._blobs.fetch(job.blob, into=audio)
             audio.seek(0)
-            budget_s = _BUDGET_MIN_S + _BUDGET_RATIO * job.options.max_duration_s
+            result = _in_thread(partial(self._step, audio, job.options, progress))
             try:
-                async with asyncio.timeout(budget_s):
-                    return await _in_thread(partial(self._step, audio, job.options, progress))
-            except TimeoutError as error:
-                # The thread cannot be ended; its next word of progress stops it, and a sandbox's
-                # child with it.
-                progress.stop()
-                raise StepTimeout(f"no result within {budget_s:.0f} s") from error
+                return await _in_time(result, job.options.max_duration_s, progress)
+            finally:
+                result.cancel()
 
     async def _record(self, job: Job, result: Result) -> Job:
         finish = partial(jobs.finish, fence=job.fence, result=result, now=_now())
@@ -297,6 +262,7 @@ class Worker:
         if job.is_settled:
             log.info("job_settled", state=job.state, attempt=job.attempt, seconds=_seconds(job))
             JOBS_ENDED.labels(self._queue.task, job.state).inc()
+            await self._checkpoints.erase(job.key)
             await self._drop_blob(job)
 
     async def _drop_blob(self, job: Job) -> None:
@@ -364,12 +330,12 @@ class Worker:
             beating.cancel()
 
     def _renewal(self, job: Job, progress: Progress) -> Callable[[Job], Job]:
-        fraction, heard = progress.take()
+        fraction, heard, taken_over = progress.take()
         now, lease = _now(), self._queue.lease
 
         def renew(found: Job) -> Job:
             renewed = jobs.renew(found, fence=job.fence, progress=fraction, now=now, lease=lease)
-            return jobs.tell(renewed, fence=job.fence, partial=heard)
+            return jobs.tell(renewed, fence=job.fence, partial=heard, taken_over=taken_over)
 
         return renew
 
@@ -401,7 +367,46 @@ async def run(
             return 1 if broker.is_closed else 0
 
 
-async def _in_thread(function: Callable[[], T]) -> T:
+def budget_s(limit_s: float, audio_s: float | None) -> float:
+    """Return how long a step may take, by what is known of its audio; else by what is allowed."""
+    return max(_BUDGET_MIN_S, _BUDGET_RATIO * min(limit_s, audio_s or limit_s))
+
+
+async def _in_time(result: asyncio.Future[Result], limit_s: float, progress: Progress) -> Result:
+    """Wait for a step's result, for as long as its budget; that changes with what it finds out."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    while not result.done():
+        may_take_s = budget_s(limit_s, progress.audio_s)
+        left_s = started + may_take_s - loop.time()
+        if left_s <= 0.0:
+            # The thread cannot be ended; its next word of progress stops it, and a sandbox's
+            # child with it.
+            progress.stop()
+            raise StepTimeout(f"it was not done within {may_take_s:.0f} s")
+        await asyncio.wait([result], timeout=min(left_s, _BUDGET_MIN_S))
+    return result.result()
+
+
+def _storing(keeper: Keeper, progress: Progress) -> Callable[[Checkpoint], Future[None]]:
+    """Return how a step's thread has something kept; it learns by `progress` that it is lost."""
+    loop = asyncio.get_running_loop()
+
+    async def keep(checkpoint: Checkpoint) -> None:
+        try:
+            await keeper.keep(checkpoint)
+        except Superseded:
+            progress.stop()
+        except Exception as error:  # noqa: BLE001 - a bug here may cost time, not the transcript
+            log.warning("checkpoint_failed", reason=repr(error))
+
+    def store(checkpoint: Checkpoint) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(keep(checkpoint), loop)
+
+    return store
+
+
+def _in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
     """
     Run blocking work beside the loop.
 
@@ -433,7 +438,7 @@ async def _in_thread(function: Callable[[], T]) -> T:
 
     context = contextvars.copy_context()  # so that its log lines carry what is bound here
     threading.Thread(target=context.run, args=(work,), name="step", daemon=True).start()
-    return await future
+    return future
 
 
 def _count_attempt(job: Job, error: Exception | None) -> None:
@@ -444,7 +449,7 @@ def _count_attempt(job: Job, error: Exception | None) -> None:
         audio_s = job.result.audio.duration
         WORK_SECONDS.labels(task).observe(seconds)
         AUDIO_SECONDS.labels(task).inc(audio_s)
-        if audio_s > 0:
+        if audio_s > 0 and not job.taken_over:  # else it has not done all of it
             REAL_TIME_FACTOR.labels(task).observe(seconds / audio_s)
 
 
@@ -452,6 +457,8 @@ def _fault(error: Exception) -> Fault:
     match error:
         case Refused():
             return Fault(code=error.code, detail=str(error) or error.title, refused=True)
+        case StepTimeout():
+            return Fault(code=StepTimeout.code, detail=str(error))
         case Unavailable():  # its words name streams and servers: they stay in the log
             return Fault(code=error.code, detail=error.title)
         case _:

@@ -19,6 +19,7 @@ import structlog
 from decibus import jobs
 from decibus.blobs import Blobs
 from decibus.broker import Broker, Published
+from decibus.checkpoints import Checkpoints
 from decibus.errors import DecibusError, NotFound, StorageFull, Superseded, Unavailable
 from decibus.jobs import Job, State
 from decibus.ledger import Ledger
@@ -40,6 +41,7 @@ class Desk:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._blobs = Blobs(broker.connection, AUDIO.name)
+        self._checkpoints = Checkpoints(broker)
         self._ledger = Ledger(broker)
         self._uploads = Uploads(broker)
 
@@ -98,6 +100,8 @@ class Desk:
             job, revision = found
             if not job.is_withdrawn and await self._uploads.share(key):
                 continue
+            # Before the record: while that stands, nobody opens the job again and keeps more.
+            await self._checkpoints.erase(key)
             await self._ledger.erase(key, revision=revision)
             if sequence is not None:  # this one, and not what a new upload may queue just now
                 await self._broker.remove(QUEUES[task].stream, sequence)

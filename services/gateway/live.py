@@ -16,7 +16,9 @@ import msgspec
 from decibus.broker import Broker, Event
 from decibus.errors import Unavailable
 from decibus.jobs import Job
+from decibus.messages import Segment
 from decibus.topology import ANALYSES
+from services.gateway.replay import Replay
 from services.gateway.waiting import Lines
 
 Jobs = dict[str, Job | None]
@@ -72,6 +74,7 @@ class Live:
     def __init__(self, broker: Broker) -> None:
         self.lines = Lines(broker)
         self._broker = broker
+        self._replay = Replay(broker)
         self._watches: dict[str, set[Watch]] = {}
         self._streams: set[Watch] = set()
         self._is_closing = False
@@ -112,6 +115,13 @@ class Live:
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._news(watch)
+
+    async def heard(self, job: Job) -> tuple[Segment, ...]:
+        """Return all that was heard so far of a job that somebody watches, not only the last."""
+        kept = await self._replay.segments(job)
+        if not job.partial:
+            return kept
+        return (*(each for each in kept if each.id < job.partial[0].id), *job.partial)
 
     async def _news(self, watch: Watch) -> None:
         loop = asyncio.get_running_loop()
@@ -168,6 +178,7 @@ class Live:
                 self._watches[key].discard(watch)
                 if not self._watches[key]:
                     del self._watches[key]
+                    self._replay.forget(key)
 
     async def _on_event(self, event: Event) -> None:
         self.lines.hear(event)

@@ -134,20 +134,20 @@ class Deltas:
     The text of a transcript while it grows.
 
     What was told cannot be taken back: each segment is told once, whichever worker hears it, and in
-    order. Where one is missing, the rest waits until all are there.
+    order. Where one is missing, the rest waits until all are there. `next_id` is the one to come.
     """
 
     def __init__(self) -> None:
-        self._next = 0
+        self.next_id = 0
 
     def new(self, heard: Iterable[Segment]) -> list[Delta]:
         """Return what to tell of the segments that are known by now."""
         deltas: list[Delta] = []
         for segment in heard:
-            if segment.id == self._next:
+            if segment.id == self.next_id:
                 text = _parted(segment.text)
-                deltas.append(Delta(text if self._next else text.lstrip()))
-                self._next += 1
+                deltas.append(Delta(text if self.next_id else text.lstrip()))
+                self.next_id += 1
         return deltas
 
 

@@ -54,7 +54,7 @@ class Dictation:
         with self._live.streaming(self._upload.keys.values()) as watch:
             while not (watch.is_over or self._upload.has_expired(datetime.now(UTC))):
                 await self._live.news(watch, within_s=KEEP_ALIVE_S)
-                for delta in deltas.new(_heard(watch)):
+                for delta in deltas.new(await self._heard(watch, deltas.next_id)):
                     yield _event(delta)
                     spoke_at = now()
                 if watch.is_known and watch.is_settled:
@@ -66,6 +66,15 @@ class Dictation:
                     spoke_at = now()
         yield _event(_error(Unavailable("the gateway stops") if watch.is_over else NotFound(_LATE)))
 
+    async def _heard(self, watch: Watch, next_id: int) -> tuple[Segment, ...]:
+        """Return the segments that are known; also those that the record has no more, if needed."""
+        (job,) = watch.jobs.values()
+        heard = heard_so_far(job)
+        if job is not None and not job.is_settled and heard and heard[0].id > next_id:
+            with suppress(Unavailable):  # then with the next news
+                return await self._live.heard(job)
+        return heard
+
 
 def heard_so_far(job: Job | None) -> tuple[Segment, ...]:
     """Return the segments that are known, by id; of a long transcript the first may be missing."""
@@ -74,13 +83,9 @@ def heard_so_far(job: Job | None) -> tuple[Segment, ...]:
     return job.result.segments if isinstance(job.result, Transcript) else job.partial
 
 
-def _heard(watch: Watch) -> tuple[Segment, ...]:
-    (job,) = watch.jobs.values()
-    return heard_so_far(job)
-
-
 def _has_begun(watch: Watch) -> bool:
-    return watch.is_known and (watch.is_settled or bool(_heard(watch)))
+    (job,) = watch.jobs.values()
+    return watch.is_known and (watch.is_settled or bool(heard_so_far(job)))
 
 
 def _end(jobs: Jobs) -> bytes:

@@ -23,6 +23,7 @@ import structlog
 from decibus import jobs
 from decibus.blobs import Blobs
 from decibus.broker import Broker, Published
+from decibus.checkpoints import Checkpoints
 from decibus.dead import DeadLetters
 from decibus.errors import BacklogFull, DecibusError, NotFound
 from decibus.jobs import Held, Job, State
@@ -78,6 +79,7 @@ class Reaper:
         self._broker = broker
         self._queues = queues
         self._blobs = Blobs(broker.connection, AUDIO.name)
+        self._checkpoints = Checkpoints(broker)
         self._ledger = Ledger(broker)
         self._dead = DeadLetters(broker)
         # A leader that comes round too late would lose its duty each time.
@@ -209,6 +211,7 @@ class Reaper:
             return
         if job.state is State.FAILED:
             await self._dead.add(job, trace)
+            await self._checkpoints.erase(key)
 
     async def _drop_unneeded(self, in_use: set[str]) -> None:
         """Delete uploads that no record names, and only those that came in by one of our doors."""

@@ -20,11 +20,13 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from decibus.errors import DecibusError, NotFound
+from decibus.errors import DecibusError, NotFound, Unavailable
+from decibus.messages import Segment
 from decibus.references import References
 from services.gateway.live import Live, Watch
 from services.gateway.updates import Teller, Update
 from services.gateway.uploads import Upload, Uploads
+from services.gateway.waiting import Place
 
 KEEP_ALIVE_S: Final = 15.0
 # A place in the queue changes without an event of one's own: it is looked at this often.
@@ -147,10 +149,24 @@ async def follow(
         if watch.is_known:
             place = await live.lines.place(watch.jobs)
             wait_s = KEEP_ALIVE_S if place is None else _QUEUED_S
-            update = teller.tell(watch.jobs, watch.revision, place)
+            update = await _told(live, watch, teller, place)
         if update is not None or loop.time() - spoke_at >= KEEP_ALIVE_S:
             spoke_at = loop.time()
             yield update
+
+
+async def _told(live: Live, watch: Watch, teller: Teller, place: Place | None) -> Update | None:
+    """Return the next message, with what only the job's checkpoints have."""
+    jobs, revision = dict(watch.jobs), watch.revision  # as they are now: they change while we read
+    heard: tuple[Segment, ...] = ()
+    job = teller.lacks(jobs)
+    if job is not None:
+        try:
+            heard = await live.heard(job)
+        except Unavailable:
+            watch.doubt()  # NATS is away: a pause, in which nothing is told
+            return None
+    return teller.tell(jobs, revision, place, heard)
 
 
 def _is_expired(upload: Upload) -> bool:

@@ -25,7 +25,8 @@ from decibus.errors import BadRequest, DecibusError, Refused, Unavailable
 from decibus.messages import AnalyzeOptions, Fault, Measurement
 from decibus.references import load_references
 from decibus.settings import WorkerSettings
-from decibus.topology import BUCKETS, LOGS, QUEUES, STORES
+from decibus.topology import BUCKETS, JOURNALS, LOGS, QUEUES, STORES
+from decibus.worker import StepTimeout
 from laptop.__main__ import Settings as LaptopSettings
 from services.analyzer.settings import Settings as AnalyzerSettings
 from services.gateway import guards, problem
@@ -192,7 +193,7 @@ def test_the_printed_topology_is_the_real_one() -> None:
 
 
 def test_the_room_that_jetstream_needs_is_told() -> None:
-    reserved = sum(asset.max_bytes for asset in (*BUCKETS, *STORES, *LOGS)) / 2**30
+    reserved = sum(asset.max_bytes for asset in (*BUCKETS, *STORES, *LOGS, *JOURNALS)) / 2**30
 
     assert f"{reserved:.1f} GiB are reserved" in flat(OPERATIONS)
     assert f"reserve {reserved:.1f} GiB" in flat(ARCHITECTURE)
@@ -343,6 +344,7 @@ def test_every_error_code_is_told_with_its_status() -> None:
             problem.internal(),
             problem.of_status(405, ""),
             problem.of_fault(fault_of_a_job_whose_workers_all_died()),
+            problem.of_fault(Fault(code=StepTimeout.code, detail="")),
             problem.of_error(DecibusError()),
         )
     }

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -29,9 +29,10 @@ from decibus.broker import Broker, connect
 from decibus.errors import BadAudio
 from decibus.jobs import Job, State
 from decibus.ledger import Ledger
-from decibus.messages import AudioFormat, Segment, Transcript
-from decibus.topology import AUDIO, TRANSCRIBE, Queue
-from decibus.worker import Progress, Step, Worker
+from decibus.messages import AudioFormat, Checkpoint, Segment, Transcript
+from decibus.progress import Progress
+from decibus.topology import ANALYSES, AUDIO, TRANSCRIBE, Queue
+from decibus.worker import Step, Worker
 from services.gateway import live as live_module
 from services.gateway import streams
 from services.gateway.__main__ import Server, configure
@@ -142,29 +143,42 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
 
 
 class Speech:
-    """A transcriber's step that says what the test tells it to."""
+    """A transcriber's step that says what the test tells it to, and keeps all that it has said."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: tuple[Segment, ...] = ()) -> None:
         self._orders: queue.SimpleQueue[tuple[Segment, ...] | Exception | None] = (
             queue.SimpleQueue()
         )
-        self._said: tuple[Segment, ...] = ()
+        self._before = self.said = said
 
     def say(self, *words: str) -> None:
         """Hear something more."""
-        for word in words:
-            self._said += (segment(len(self._said), word),)
-        self._orders.put(self._said)
+        first = len(self.said)
+        self.said += tuple(segment(first + number, word) for number, word in enumerate(words))
+        self._orders.put(self.said[first:])
 
     def end(self, error: Exception | None = None) -> None:
         self._orders.put(error)
 
     def __call__(self, _: BinaryIO, __: Any, progress: Progress) -> Transcript:
-        while (order := self._orders.get(timeout=30)) is not None:
+        parts = list(progress.kept)
+        known = sum(len(part.segments) for part in parts)
+        progress.take_over(known)
+        if again := self._before[known:]:  # was on its way when the worker was lost
+            progress(0.0, again)
+        while (order := self._next(progress)) is not None:
             if isinstance(order, Exception):
                 raise order
-            progress(len(order) / 10, order)
-        return transcript(self._said)
+            progress((order[-1].id + 1) / max(10, len(self.said)), order)
+            parts.append(Checkpoint(number=len(parts), segments=order))
+            progress.keep(parts[-1])
+        return transcript(self.said)
+
+    def _next(self, progress: Progress) -> tuple[Segment, ...] | Exception | None:
+        while True:
+            with suppress(queue.Empty):
+                return self._orders.get(timeout=0.2)
+            progress(progress.fraction)  # the place where it is stopped
 
 
 def segment(number: int, word: str) -> Segment:
@@ -201,12 +215,17 @@ def transcript(segments: tuple[Segment, ...]) -> Transcript:
 
 @asynccontextmanager
 async def working(
-    broker: Broker, step: Step, *, slots: int = 1, on: Queue = TRANSCRIBE
+    broker: Broker,
+    step: Step,
+    *,
+    slots: int = 1,
+    on: Queue = TRANSCRIBE,
+    grace: timedelta = timedelta(seconds=5),
 ) -> AsyncIterator[None]:
     worker = Worker(broker, Blobs(broker.connection, AUDIO.name), on, step, slots=slots)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        group.create_task(worker.serve(until=stop, grace=timedelta(seconds=5)))
+        group.create_task(worker.serve(until=stop, grace=grace))
         try:
             yield
         finally:
@@ -311,6 +330,48 @@ async def test_who_connects_again_gets_the_state_as_it_is(served: Served) -> Non
     assert (again["status"], again["report"]["status"]) == ("running", "running")
     assert [heard["text"] for heard in again["segments"]] == ["one"]
     assert (after["status"], after["report"]["transcription"], code) == ("done", "one", 1000)
+
+
+async def test_who_comes_late_to_a_long_talk_gets_all_of_it_and_then_each_segment_once(
+    served: Served, nats_server: NatsServer
+) -> None:
+    token, speech = await served.upload(), Speech()
+    talk = [f"word {number} ".ljust(300, "-") for number in range(200)]  # 2.5 times a record's
+
+    async with connect(nats_server.url, name="worker") as broker:
+        async with working(broker, speech, grace=timedelta(milliseconds=50)):
+            for first in range(0, 160, 20):
+                speech.say(*talk[first : first + 20])
+            async with served.socket(token) as socket:
+                ids = await listen(socket, last=159)
+        job = await served.broker.oldest(ANALYSES, ">")
+        assert job
+        assert len(job.value) < jobs.MAX_PARTIAL_BYTES + 1000
+        async with served.socket(token) as socket:
+            between = await message(socket)
+            # The next worker goes on behind what was kept, which is all but the last.
+            async with working(broker, heir := Speech(speech.said)):
+                heir.say(*talk[160:])
+                after = await listen(socket, last=199)
+                stream = served.stream(token)
+                first_event = await anext(stream)
+                heir.end()
+                done = await until(socket, "done")
+
+    assert ids == [*range(160)]
+    assert [heard["id"] for heard in between["segments"]] == [*range(160)]
+    assert after[0] in {140, 160}
+    assert after == [*range(after[0], 200)], "nothing is missing, nothing is told twice"
+    assert [heard["id"] for heard in first_event.body["segments"]] == [*range(200)]
+    assert [heard["text"] for heard in done["report"]["transcript"]["segments"]] == talk
+
+
+async def listen(socket: ClientConnection, *, last: int) -> list[int]:
+    """Return the ids of the segments that are told, up to one."""
+    ids: list[int] = []
+    while not ids or ids[-1] != last:
+        ids += [heard["id"] for heard in (await message(socket))["segments"]]
+    return ids
 
 
 async def test_an_event_source_that_had_the_end_is_told_to_stop_asking(served: Served) -> None:

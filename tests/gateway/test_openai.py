@@ -16,8 +16,8 @@ from openai import AsyncOpenAI, OpenAI
 from decibus.broker import Broker
 from decibus.errors import BadAudio
 from decibus.messages import Options, Transcript
+from decibus.progress import Progress
 from decibus.topology import ANALYSES, AUDIO, REPORTS
-from decibus.worker import Progress
 from services.gateway import openai_events
 from services.gateway.__main__ import Server, configure
 from services.gateway.keys import Keyring, digest

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -21,11 +22,25 @@ from decibus.blobs import Blobs
 from decibus.errors import NotAudio
 from decibus.jobs import Job
 from decibus.messages import AudioFormat, Transcript
-from decibus.topology import ANALYSES, ANALYZE, AUDIO, LIBRARY, PROCESS, REPORTS, TRANSCRIBE
-from decibus.worker import Progress, Step, Worker
+from decibus.progress import Progress
+from decibus.topology import (
+    ANALYSES,
+    ANALYZE,
+    AUDIO,
+    CHECKPOINTS,
+    LIBRARY,
+    PROCESS,
+    REPORTS,
+    TRANSCRIBE,
+)
+from decibus.worker import Step, Worker
 from services.gateway.expiry import Expiry
 from services.gateway.intake import Intake, Wishes
 from services.gateway.uploads import Uploads, Volume, row_of
+from services.transcriber.decode import Samples
+from services.transcriber.model import Hearing, Model, Utterance
+from services.transcriber.transcribe import transcribe
+from tests import speech
 from tests.gateway.conftest import Pipeline, report
 
 PROMISE_S = 5.0
@@ -227,6 +242,48 @@ async def test_a_deleted_upload_stops_its_worker_and_answers_who_waits(
     assert await pipeline.messages(TRANSCRIBE.stream) == 0
     assert await pipeline.messages(ANALYSES.stream) == 0
     assert await hidden.gone_within(PROMISE_S) == NOTHING
+
+
+@pytest.mark.espeak
+async def test_a_deleted_talk_is_heard_no_further_and_none_of_its_words_stay_on_disk(
+    pipeline: Pipeline, model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heard: list[float] = []
+    hear = Model.transcribe_window
+
+    def count(model: Model, samples: Samples, hearing: Hearing) -> list[Utterance]:
+        heard.append(time.monotonic())
+        return hear(model, samples, hearing)
+
+    monkeypatch.setattr(Model, "transcribe_window", count)
+    phrases = [speech.say(speech.digits("en", 4, seed=number)) for number in range(6)]
+    turn, _ = speech.with_pauses(phrases, [0.8] * 6)
+    talk = speech.wav(np.resize(turn, 40 * speech.RATE_HZ)).getvalue()
+    words = tmp_path / "nats" / "store"
+
+    async with transcriber(pipeline, partial(transcribe, model=model)):
+        files = {"file": ("talk.wav", talk, "audio/wav")}
+        fields = {"tasks": "transcribe", "wait": "0"}
+        token = report(await pipeline.http.post("/analyze", files=files, data=fields))["token"]
+        while await pipeline.messages(CHECKPOINTS.stream) < 2:  # noqa: ASYNC110 - the server's
+            await asyncio.sleep(0.01)
+        before = mentions(words, b"avg_logprob")
+
+        await pipeline.http.delete(f"/result/{token}")
+        until_then = len(heard)
+        async with asyncio.timeout(PROMISE_S):
+            while "step" in {each.name for each in threading.enumerate()}:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+
+    assert before > 0
+    assert len(heard) <= until_then + 1, "the one that was begun before the next word with NATS"
+    assert await pipeline.messages(CHECKPOINTS.stream) == 0
+    assert mentions(words, b"avg_logprob") == 0
+
+
+def mentions(folder: Path, what: bytes) -> int:
+    return sum(path.read_bytes().count(what) for path in folder.rglob("*") if path.is_file())
 
 
 async def test_an_expired_report_leaves_no_byte_on_disk(

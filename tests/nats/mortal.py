@@ -14,9 +14,10 @@ from typing import BinaryIO
 from decibus.blobs import Blobs
 from decibus.broker import connect
 from decibus.messages import AnalyzeOptions, Transcript
+from decibus.progress import Progress
 from decibus.telemetry import configure_logs
 from decibus.topology import AUDIO
-from decibus.worker import Progress, Worker
+from decibus.worker import Worker
 from tests.nats.test_worker import QUICK
 from tests.steps import words
 

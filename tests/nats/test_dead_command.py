@@ -19,7 +19,7 @@ from decibus.broker import connect
 from decibus.dead import DeadLetters
 from decibus.jobs import State
 from decibus.messages import AnalyzeOptions, Fault, Transcript
-from decibus.worker import Progress
+from decibus.progress import Progress
 from tests.conftest import NatsServer
 from tests.nats.test_worker import KEY, QUICK, Bench, is_settled, read
 from tests.steps import words

@@ -21,8 +21,8 @@ from decibus.dead import DeadLetters, Letter
 from decibus.errors import BlobGone, NotAudio
 from decibus.jobs import Job, State
 from decibus.messages import AnalyzeOptions, Fault, Task, Transcript
+from decibus.progress import Progress
 from decibus.topology import DEAD
-from decibus.worker import Progress
 from tests.conftest import NatsServer
 from tests.nats.test_worker import KEY, QUICK, Bench, is_settled, read
 from tests.steps import words

@@ -26,8 +26,9 @@ from decibus.messages import (
     Task,
     Transcript,
 )
+from decibus.progress import Progress
 from decibus.topology import ANALYZE, AUDIO, Queue
-from decibus.worker import Progress, Step, Worker
+from decibus.worker import Step, Worker
 from tests.conftest import NatsServer
 from tests.steps import words
 
@@ -249,11 +250,9 @@ async def test_what_is_heard_is_told_soon_and_at_most_once_a_second(bench: Bench
             seen.append((time.monotonic(), len(job.partial)))
 
     def talk(file: BinaryIO, _: AnalyzeOptions, progress: Progress) -> Transcript:
-        heard: tuple[Segment, ...] = ()
         for number in range(25):
             time.sleep(0.1)
-            heard += (segment(number),)
-            progress(number / 25, heard)
+            progress(number / 25, (segment(number),))
         return words(file.read().decode())
 
     await bench.broker.declare(queues=(slow_beat,))

@@ -18,8 +18,8 @@ import pytest
 from decibus.confinement import MIN_MEMORY_BYTES, Limits, landlock_version
 from decibus.errors import BadAudio, NotAudio, Refused, Superseded, TooLong, Unavailable
 from decibus.messages import AnalyzeOptions, Transcript
+from decibus.progress import Progress
 from decibus.sandbox import Sandbox, StepFailed, Stream
-from decibus.worker import Progress
 from tests import steps
 from tests.processes import ROOT, family, wait_for
 

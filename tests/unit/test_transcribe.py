@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -21,13 +22,16 @@ from hypothesis import strategies as st
 
 from decibus.confinement import Limits
 from decibus.errors import BadAudio, BadRequest, Superseded
-from decibus.messages import AudioFormat, Segment, TranscribeOptions, Transcript
+from decibus.messages import AudioFormat, Checkpoint, Segment, TranscribeOptions, Transcript
+from decibus.progress import Progress
 from decibus.sandbox import Sandbox
 from decibus.settings import load as load_settings
 from services.transcriber.decode import Samples, decoded, decoded_in
+from services.transcriber.draft import Draft, Tongue
 from services.transcriber.model import DEMO, Model, ModelError, load
 from services.transcriber.settings import Settings
-from services.transcriber.transcribe import cut, transcribe
+from services.transcriber.transcribe import transcribe
+from services.transcriber.windows import Place, Window, cut, merged
 from tests import speech
 from tests.speech import digits, noise, say, silence, wav, with_pauses, word_errors
 
@@ -43,11 +47,27 @@ def model() -> Model:
 
 def heard(file: BinaryIO, model: Model, language: str | None = None) -> Transcript:
     options = TranscribeOptions(language=language, max_duration_s=3600.0)
-    return transcribe(file, options, ignore, model=model)
+    return transcribe(file, options, Progress(), model=model)
 
 
-def ignore(_: float, __: tuple[Segment, ...] | None = None) -> None:
-    """Do not listen to how far it is."""
+class Listener(Progress):
+    """Takes down what it is told, and what is kept."""
+
+    def __init__(self, kept: tuple[Checkpoint, ...] = ()) -> None:
+        super().__init__(kept)
+        self.told: list[float] = []
+        self.new: list[tuple[Segment, ...]] = []
+        self.kept_now: list[Checkpoint] = []
+
+    def __call__(self, fraction: float, new: tuple[Segment, ...] = ()) -> None:
+        super().__call__(fraction, new)
+        self.told.append(fraction)
+        if new:
+            self.new.append(new)
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        super().keep(checkpoint)
+        self.kept_now.append(checkpoint)
 
 
 # What was said.
@@ -166,8 +186,39 @@ def test_windows_hold_all_speech_once_and_are_never_too_long(
     )
     in_windows = np.concatenate([window.samples for window in windows])
     assert np.array_equal(in_windows[in_windows != 0], samples[samples != 0])
-    starts = [window.start for window in cut([samples], loud, longest=LONGEST)]
-    assert [window.start for window in windows] == starts  # wherever the blocks end
+    again = list(cut([samples], loud, longest=LONGEST))
+    assert [window.start for window in windows] == [window.start for window in again]
+    assert [window.searched for window in windows] == [window.searched for window in again]
+    stretches = list(merged(chain.from_iterable(window.speech for window in windows)))
+    assert stretches == list(merged(loud(samples)))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    turns=st.lists(st.tuples(st.floats(0.1, 6.0), st.floats(0.1, 6.0)), min_size=2, max_size=8),
+    blocks=st.tuples(*[st.integers(RATE_HZ // 10, 20 * RATE_HZ)] * 2),
+    data=st.data(),
+)
+def test_behind_any_window_the_same_ones_follow(
+    turns: list[tuple[float, float]], blocks: tuple[int, int], data: st.DataObject
+) -> None:
+    samples = np.concatenate(
+        [
+            np.full(round(seconds * RATE_HZ), value, np.float32)
+            for turn in turns
+            for seconds, value in zip(turn, (0.0, 1.0), strict=True)
+        ]
+    )
+    first, second = (np.split(samples, range(block, samples.size, block)) for block in blocks)
+    windows = list(cut(first, loud, longest=LONGEST))
+    done = data.draw(st.integers(1, len(windows)))
+    behind = Place(windows[done - 1].searched, windows[done - 1].end)
+
+    rest = list(cut(second, loud, longest=LONGEST, behind=behind))
+
+    assert [(w.start, w.end, w.searched) for w in rest] == [
+        (w.start, w.end, w.searched) for w in windows[done:]
+    ]
 
 
 # Where it is decoded.
@@ -178,20 +229,20 @@ def test_what_is_decoded_in_a_sandbox_is_heard_as_well(model: Model) -> None:
     file = wav(with_pauses([say("one two three")] * 2, [2.0] * 2)[0])
     step, warm = "services.transcriber.decode:stream", "services.transcriber.decode:warm"
     sandbox = Sandbox(step, warm=warm, returns=AudioFormat, limits=Limits())
-    told: list[float] = []
+    listener = Listener()
 
     with closing(sandbox), tempfile.TemporaryFile() as there:
         there.write(file.getvalue())
         transcript = transcribe(
             there,
             TranscribeOptions(),
-            lambda fraction, _=None: told.append(fraction),
+            listener,
             model=model,
             decode=partial(decoded_in, sandbox),
         )
 
     assert transcript == heard(file, model)
-    assert told == sorted(told)
+    assert listener.told == sorted(listener.told)
 
 
 @pytest.mark.parametrize("lie", ["headless", "uneven", "infinite"])
@@ -205,7 +256,7 @@ def test_what_a_broken_child_says_is_not_heard(model: Model, lie: str) -> None:
             transcribe(
                 file,
                 TranscribeOptions(),
-                ignore,
+                Progress(),
                 model=model,
                 decode=partial(decoded_in, sandbox),
             )
@@ -247,56 +298,137 @@ def test_a_language_that_the_model_lacks_is_refused_by_name(model: Model, langua
 @pytest.mark.espeak
 def test_progress_only_grows_and_reaches_the_end(model: Model) -> None:
     samples, _ = with_pauses([say("one two three")] * 8, [2.0] * 8)
-    told: list[float] = []
+    listener = Listener()
 
-    def progress(fraction: float, _: tuple[Segment, ...] | None = None) -> None:
-        told.append(fraction)
+    transcribe(wav(samples), TranscribeOptions(), listener, model=model)
 
-    transcribe(wav(samples), TranscribeOptions(), progress, model=model)
-
-    assert told == sorted(told)
-    assert told[0] == 0.0
-    assert 0.9 < told[-1] <= 1.0
-    assert len(set(told)) >= 8
+    assert listener.told == sorted(listener.told)
+    assert listener.told[0] == 0.0
+    assert 0.9 < listener.told[-1] <= 1.0
+    assert len(set(listener.told)) >= 8
+    assert listener.audio_s == pytest.approx(samples.size / speech.RATE_HZ, abs=0.01)
 
 
 @pytest.mark.espeak
-def test_what_is_heard_is_told_as_it_comes(model: Model) -> None:
+def test_what_is_heard_is_told_as_it_comes_and_once(model: Model) -> None:
     samples, _ = with_pauses([say("one two three")] * 8, [2.0] * 8)
-    told: list[tuple[Segment, ...]] = []
+    listener = Listener()
 
-    def progress(_: float, segments: tuple[Segment, ...] | None = None) -> None:
-        if segments:
-            told.append(segments)
+    found = transcribe(wav(samples), TranscribeOptions(), listener, model=model)
 
-    found = transcribe(wav(samples), TranscribeOptions(), progress, model=model)
-
-    assert len({len(segments) for segments in told}) > 1
-    assert all(segments == found.segments[: len(segments)] for segments in told)
-    assert told[-1] == found.segments
+    assert len(listener.new) > 1
+    assert tuple(chain.from_iterable(listener.new)) == found.segments
 
 
 @pytest.mark.espeak
 def test_what_progress_raises_stops_the_work(model: Model) -> None:
     samples, _ = with_pauses([say("one two three")] * 8, [2.0] * 8)
 
-    def progress(fraction: float, _: tuple[Segment, ...] | None = None) -> None:
-        if fraction > 0.3:
-            raise Superseded("enough")
+    class Impatient(Progress):
+        def __call__(self, fraction: float, new: tuple[Segment, ...] = ()) -> None:
+            super().__call__(fraction, new)
+            if fraction > 0.3:
+                self.stop()
 
     with pytest.raises(Superseded):
-        transcribe(wav(samples), TranscribeOptions(), progress, model=model)
+        transcribe(wav(samples), TranscribeOptions(), Impatient(), model=model)
 
 
 def test_silence_can_be_stopped_too(model: Model) -> None:
-    calls = iter(range(10))
-
-    def progress(_: float, __: tuple[Segment, ...] | None = None) -> None:
-        if next(calls) == 5:
-            raise Superseded("enough")
+    class Impatient(Listener):
+        def __call__(self, fraction: float, new: tuple[Segment, ...] = ()) -> None:
+            super().__call__(fraction, new)
+            if len(self.told) == 5:
+                self.stop()
 
     with pytest.raises(Superseded):
-        transcribe(wav(silence(20.0)), TranscribeOptions(), progress, model=model)
+        transcribe(wav(silence(20.0)), TranscribeOptions(), Impatient(), model=model)
+
+
+# What another attempt goes on behind.
+
+
+@pytest.fixture(scope="module")
+def long_talk() -> bytes:
+    """Some windows, and a silence that is longer than what is looked at in one go."""
+    phrases = [say(digits("en", 3, seed=number), speaker=number) for number in range(9)]
+    return wav(with_pauses(phrases, [0.6, 2.5, 0.9, 1.4, 14.0, 0.7, 2.8, 0.6, 4.0])[0]).getvalue()
+
+
+@pytest.mark.espeak
+@pytest.mark.parametrize("multilingual", [False, True])
+def test_an_attempt_goes_on_where_another_has_stopped_as_if_nothing_had_happened(
+    model: Model, long_talk: bytes, *, multilingual: bool
+) -> None:
+    options = TranscribeOptions(words=not multilingual, multilingual=multilingual)
+    quiet = Listener()
+    whole = transcribe(io.BytesIO(long_talk), options, quiet, model=model)
+    kept = tuple(quiet.kept_now)
+    assert len(kept) >= 4
+    assert whole.segments
+
+    for done in (len(kept) // 2, len(kept)):
+        heir = Listener(kept[:done])
+        again = transcribe(io.BytesIO(long_talk), options, heir, model=model)
+
+        assert again == whole
+        assert heir.kept_now == quiet.kept_now[done:], "what was kept is not heard again"
+        assert heir.told[0] > 0.0
+        taken_over = sum(len(checkpoint.segments) for checkpoint in kept[:done])
+        assert heir.take().taken_over == taken_over
+        assert tuple(chain.from_iterable(heir.new)) == whole.segments[taken_over:]
+
+
+def test_what_another_model_or_release_has_kept_is_worth_nothing(model: Model) -> None:
+    mine = Draft(model.name)
+    samples = np.zeros(RATE_HZ, np.float32)
+    mine.add(Window(0, samples, ((0, RATE_HZ),)), Tongue("en"), [], by_window=False)
+    listener = Listener()
+    mine.keep(listener)
+    (good,) = listener.kept_now
+    foreign = [bytes(good.state).replace(b"decibus-demo", b"small"), b'{"of another": "release"}']
+
+    assert Draft.of([good], model).place == Place(0, RATE_HZ)
+    for state in foreign:
+        bad = msgspec.structs.replace(good, number=1, state=msgspec.Raw(state))
+        assert Draft.of([good, bad], model).place == Place(0, 0)
+
+
+@pytest.mark.espeak
+def test_what_is_short_is_not_kept(model: Model) -> None:
+    listener = Listener()
+
+    transcribe(wav(say("one two three")), TranscribeOptions(), listener, model=model)
+
+    assert listener.new
+    assert listener.kept_now == []
+
+
+@pytest.mark.espeak
+def test_each_window_has_its_language_when_asked(model: Model) -> None:
+    said = [("en", "one two three"), ("de", "sieben acht neun"), ("es", "uno dos tres")]
+    phrases = [say(words, language) for language, words in said]
+    talk = wav(with_pauses(phrases, [0.5, 4.0, 4.0])[0])
+
+    found = transcribe(talk, TranscribeOptions(multilingual=True), Progress(), model=model)
+
+    assert [segment.language for segment in found.segments] == ["en", "de", "es"]
+    assert found.text == "one two three sieben acht neun uno dos tres"
+    assert found.language in {"en", "de", "es"}
+    assert 0.0 < (found.language_probability or 0.0) < 1.0
+
+
+@pytest.mark.espeak
+def test_where_there_was_speech_is_told_on_the_uploads_time_line(model: Model) -> None:
+    phrase = say("one two three")
+    samples, starts = with_pauses([phrase] * 3, [2.0, 5.0, 20.0])
+
+    found = heard(wav(samples), model)
+
+    assert len(found.speech) == 3
+    for (start, end), true in zip(found.speech, starts, strict=True):
+        assert start == pytest.approx(true, abs=0.5)
+        assert end == pytest.approx(true + phrase.size / speech.RATE_HZ, abs=0.5)
 
 
 @pytest.mark.espeak
@@ -326,13 +458,16 @@ def test_ten_minutes_need_no_more_memory_than_half_a_minute(tmp_path: Path) -> N
         "import sys",
         "from pathlib import Path",
         "from decibus.messages import TranscribeOptions",
+        "from decibus.progress import Progress",
+        "from decibus.telemetry import configure_logs",
         "from services.transcriber.model import load",
         "from services.transcriber.transcribe import transcribe",
+        "configure_logs('test')",
         "model = load('demo', workers=1)",
         "options = TranscribeOptions(max_duration_s=3600.0)",
         "for name in sys.argv[1:]:",
         "    with open(name, 'rb') as file:",
-        "        found = transcribe(file, options, lambda *_: None, model=model)",
+        "        found = transcribe(file, options, Progress(), model=model)",
         # Not ru_maxrss: a child starts with its parent's.
         "    peak = Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]",
         "    print(len(found.segments), peak)",

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from decibus.errors import BlobGone, NotAudio, Superseded, Unavailable
-from decibus.worker import Progress, Verdict, verdict
+from decibus.progress import Progress
+from decibus.worker import StepTimeout, Verdict, budget_s, verdict
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,7 @@ from decibus.worker import Progress, Verdict, verdict
         (msgspec.DecodeError(), False, Verdict.TERM),
         (Unavailable(), False, Verdict.NAK),
         (BlobGone(), True, Verdict.TERM),
+        (StepTimeout(), False, Verdict.TERM),
         (ZeroDivisionError(), False, Verdict.NAK),
         (ZeroDivisionError(), True, Verdict.TERM),
     ],
@@ -35,3 +37,22 @@ def test_a_step_that_lost_its_job_is_stopped_at_its_next_word() -> None:
     with pytest.raises(Superseded):
         progress(0.6)
     assert progress.fraction == 0.5
+
+
+@pytest.mark.parametrize(
+    ("audio_s", "expected_s"),
+    [(None, 10_800.0), (5.0, 120.0), (600.0, 1800.0), (1e9, 10_800.0)],
+)
+def test_a_step_may_take_three_times_as_long_as_its_audio(
+    audio_s: float | None, expected_s: float
+) -> None:
+    assert budget_s(3600.0, audio_s) == expected_s
+
+
+def test_of_what_is_told_of_the_length_the_longest_counts() -> None:
+    progress = Progress()
+
+    for seconds in (5.0, 60.0, 30.0):
+        progress.lasts(seconds)
+
+    assert progress.audio_s == 60.0
