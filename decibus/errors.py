@@ -13,12 +13,14 @@ What can go wrong, and what happens next.
     │   ├── TooLong              422  too_long
     │   ├── BadAudio             422  bad_audio
     │   ├── IdempotencyMismatch  422  idempotency_mismatch
+    │   ├── Unsupported          422  unsupported
     │   └── RateLimited          429  rate_limited
     ├── Unavailable    the world's fault: a 503 answer, the delivery is nak'ed and tried again
     │   ├── BacklogFull          503  backlog_full
     │   ├── BlobGone             503  unavailable
     │   └── StorageFull          507  storage_full
-    └── Superseded     a newer attempt owns the job: stop, write nothing, settle nothing
+    ├── Superseded     a newer attempt owns the job: stop, write nothing, settle nothing
+    └── WorkerBroken   this process cannot go on: the attempt has failed, and the process ends
 
 Anything else is a bug: it is retried, and given up after the last attempt. `worker.verdict` makes
 the outcome of a delivery from these, `app.refuse` the HTTP answer, `rpc` the NATS reply.
@@ -116,6 +118,14 @@ class IdempotencyMismatch(Refused):
     title = "The Idempotency-Key belongs to another request"
 
 
+class Unsupported(Refused):
+    """It is well said, but there is no such language or model here."""
+
+    status = 422
+    code = "unsupported"
+    title = "This cannot be had here"
+
+
 class RateLimited(Refused):
     """The sender has used up its share; `retry_after` is when there is more."""
 
@@ -157,3 +167,7 @@ class StorageFull(Unavailable):
 
 class Superseded(DecibusError):
     """A newer attempt owns the job. Whoever gets this stops quietly."""
+
+
+class WorkerBroken(DecibusError):
+    """Something in this process hangs that cannot be ended: it has to be started anew."""

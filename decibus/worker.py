@@ -16,14 +16,14 @@ import secrets
 import socket
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from functools import partial
 from importlib.metadata import version
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
 import msgspec
 import structlog
@@ -33,7 +33,15 @@ from decibus.blobs import Blobs
 from decibus.broker import Broker, connect
 from decibus.checkpoints import Checkpoints, Keeper
 from decibus.dead import DeadLetters
-from decibus.errors import BlobGone, DecibusError, NotFound, Refused, Superseded, Unavailable
+from decibus.errors import (
+    BlobGone,
+    DecibusError,
+    NotFound,
+    Refused,
+    Superseded,
+    Unavailable,
+    WorkerBroken,
+)
 from decibus.jobs import Held, Job, State
 from decibus.ledger import Ledger
 from decibus.management import managed
@@ -112,11 +120,30 @@ It runs in a thread of its own and may take its time.
 """
 
 
-class Worker:
-    """Drains one queue with one step, in as many slots as it is told."""
+class Prepared(NamedTuple):
+    """What a service has made ready, and what it says about itself: see `Broker.announced`."""
 
-    def __init__(
-        self, broker: Broker, blobs: Blobs, queue: Queue, step: Step, *, slots: int
+    step: Step
+    metadata: Mapping[str, str] = {}
+
+
+class Worker:
+    """
+    Drains one queue with one step, in as many slots as it is told.
+
+    A step that raises `WorkerBroken` has failed like any other; `when_broken` is called besides,
+    as the process should end.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a worker stands on
+        self,
+        broker: Broker,
+        blobs: Blobs,
+        queue: Queue,
+        step: Step,
+        *,
+        slots: int,
+        when_broken: Callable[[], None] | None = None,
     ) -> None:
         self._broker = broker
         self._blobs = blobs
@@ -125,7 +152,9 @@ class Worker:
         self._dead = DeadLetters(broker)
         self._queue = queue
         self._step = step
+        self._when_broken = when_broken
         self._pulls = [broker.pull(queue) for _ in range(slots)]
+        self.is_broken = False
         SLOTS.labels(queue.task).set(slots)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
@@ -206,11 +235,18 @@ class Worker:
             error = raised
             if not isinstance(error, Refused | Superseded):
                 log.warning("attempt_failed", attempt=job.attempt, exc_info=error)
+            if isinstance(error, WorkerBroken):
+                self._give_up()
         ending = verdict(error, is_last=job.is_last_attempt)
         _count_attempt(job, error)
         if error is not None and ending is not Verdict.LEAVE:
             job = await self._record_fault(job, _fault(error), ending)
         await self._settle(job, delivery, ending)
+
+    def _give_up(self) -> None:
+        self.is_broken = True
+        if self._when_broken is not None:
+            self._when_broken()
 
     async def _work(self, job: Job, progress: Progress) -> Result:
         keeper = Keeper(self._broker, job)
@@ -344,27 +380,40 @@ async def run(
     process: Process,
     settings: WorkerSettings,
     queue: Queue,
-    prepare: Callable[[], Step],
+    prepare: Callable[[], Prepared],
 ) -> int:
     """
     Run a worker until it is told to stop; returns the process's exit code.
 
     `prepare` loads and warms whatever the step needs: nothing is pulled, and the worker does not
-    announce itself, before it has returned.
+    announce itself, before it has returned. One that is to end takes its announcement back.
     """
     async with managed(process, settings, service=queue.consumer) as management:
-        step = await _in_thread(prepare)
+        step, metadata = await _in_thread(prepare)
         async with connect(settings.nats_url, name=queue.consumer) as broker:
             broker.when_closed(process.end)
             management.ready.append(broker.not_ready)
             await broker.declare(replicas=settings.nats_replicas)
             blobs = Blobs(broker.connection, AUDIO.name)
-            worker = Worker(broker, blobs, queue, step, slots=settings.slots)
-            await broker.announce(queue.consumer, version=version("decibus"))
+            worker = Worker(
+                broker, blobs, queue, step, slots=settings.slots, when_broken=process.end
+            )
+            withdraw = await broker.announce(
+                queue.consumer, version=version("decibus"), metadata=metadata
+            )
             process.ready(slots=settings.slots)
-            await worker.serve(until=process.stop, grace=timedelta(seconds=settings.grace_s))
-            log.info("stopped", connection_lost=broker.is_closed)
-            return 1 if broker.is_closed else 0
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_at_the_end(process, withdraw))
+                grace = timedelta(seconds=settings.grace_s)
+                await worker.serve(until=process.stop, grace=grace)
+            log.info("stopped", connection_lost=broker.is_closed, broken=worker.is_broken)
+            return 1 if broker.is_closed or worker.is_broken else 0
+
+
+async def _at_the_end(process: Process, do: Callable[[], Awaitable[None]]) -> None:
+    await process.stop.wait()
+    with suppress(DecibusError):  # NATS is away, and we with it
+        await do()
 
 
 def budget_s(limit_s: float, audio_s: float | None) -> float:

@@ -14,13 +14,13 @@ from decibus.topology import ANALYZE
 from services.analyzer.settings import Settings
 
 
-def prepare(settings: Settings) -> worker.Step:
+def prepare(settings: Settings) -> worker.Prepared:
     """Have the kernels loaded before the first job waits for them."""
     # By name: PyAV and the kernels stay out of this process.
     step, warm = "services.analyzer.analyze:analyze", "services.analyzer.warm:warm"
     sandbox = Sandbox(step, warm=warm, returns=Measurement, limits=settings.limits)
     sandbox.start()
-    return sandbox.run
+    return worker.Prepared(sandbox.run)
 
 
 if __name__ == "__main__":

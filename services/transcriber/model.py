@@ -1,60 +1,65 @@
 """
-The speech model behind a small interface: the only module that knows faster-whisper.
+The speech models behind a small interface: what a transcriber asks, and nothing of how it is done.
 
-    directory ──────────────────────────▶ that model, or ModelError
-    name ───▶ local cache ───▶ hub ─────▶ that model
-                                └ away ─▶ the demo model, and a warning
-    demo ───────────────────────────────▶ the demo model
+    Models ── of(name) ──▶ Model ── transcribe_window ──▶ pieces ──▶ Batcher ──▶ Engine
 """
 
-import re
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
-from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import structlog
-from faster_whisper import WhisperModel
-from faster_whisper.utils import available_models, download_model
-from faster_whisper.vad import VadOptions, get_speech_timestamps
-from huggingface_hub import constants as hub
-from huggingface_hub import get_session
-from huggingface_hub.errors import RepositoryNotFoundError
+from msgspec.structs import replace
 
+from decibus.errors import Unsupported
 from decibus.messages import Word
+from services.transcriber import files, sources
+from services.transcriber.batcher import Batcher
 from services.transcriber.decode import RATE_HZ, Samples
+from services.transcriber.decoding import FRAMES_PER_S
+from services.transcriber.engine import (
+    MAX_FRAMES,
+    Engine,
+    Features,
+    Heard,
+    Piece,
+    Segment,
+    find_speech,
+    has_gpu,
+)
+from services.transcriber.files import ModelError
+from services.transcriber.sources import DEMO, Store
+
+__all__ = ["DEMO", "Hearing", "Model", "ModelError", "Models", "Utterance"]
 
 log = structlog.get_logger()
-T = TypeVar("T")
-
-MAX_WINDOW_S: Final = 30.0  # the positions a Whisper encoder has
-
-DEMO: Final = "demo"
-_DEMO_DIRECTORY: Final = Path(__file__).parent / "demo_model"
-_HUB_ID: Final = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-_HUB_PATIENCE_S: Final = 4.0
 
 # A window that comes out repetitive or improbable is tried again, this often and no more: each
 # try costs as much as the first.
 _TEMPERATURES: Final = (0.0, 0.2, 0.4)
-_BEAM_SIZE: Final = 5
-_MAX_TOKENS: Final = 224  # a window's, as in OpenAI's decoder: half of the 448 positions
-_MAX_TOKENS_PER_S: Final = 16  # more are a loop, which a short window would not end by itself
 
+# How much an encoder is given of a clip that is shorter than the 30 s that Whisper was trained on.
+_CONTEXT_AFTER: Final = 2 * FRAMES_PER_S
+_CONTEXT_MIN: Final = 10 * FRAMES_PER_S
+_CONTEXT_STEP: Final = 2 * FRAMES_PER_S  # so that clips of about the same length share a batch
 
-class ModelError(Exception):
-    """The model cannot be loaded; the message names what is wrong, and where."""
+_MIN_FRAMES: Final = FRAMES_PER_S // 10  # less is no word
+_MIN_SAMPLES: Final = _MIN_FRAMES * RATE_HZ // FRAMES_PER_S
+_FAST: Final = {"cpu": "int8", "cuda": "float16"}
+_IDLE_LOOKS: Final = 4  # within the time after which a model is unloaded
+
+Context = Literal["auto", "full"]
 
 
 class Hearing(NamedTuple):
-    """How a window is to be heard; as in `TranscribeOptions`, with a language that is known."""
+    """How a window is to be heard; as in `TranscribeOptions`. `language` None is detected."""
 
-    language: str
+    language: str | None = None
     translate: bool = False
     words: bool = False
     prompt: str | None = None
@@ -62,7 +67,11 @@ class Hearing(NamedTuple):
 
 
 class Utterance(NamedTuple):
-    """What was heard, in seconds from the start of its window. `text` has its leading space."""
+    """
+    What was heard, in seconds from the start of its window. `text` has its leading space.
+
+    `language` is the one that the window was heard in.
+    """
 
     start: float
     end: float
@@ -73,6 +82,25 @@ class Utterance(NamedTuple):
     temperature: float = 0.0
     tokens: tuple[int, ...] = ()
     words: tuple[Word, ...] | None = None
+    language: str = ""
+
+
+class Compute(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How windows are computed: by `threads` threads of a CPU each, `batch` of them in one call.
+
+    `device` and `compute_type`: `auto` is a GPU where there is one, and what is fast on it.
+    `context`: how much of 30 s the encoder is given of a short clip: `full`, all of it; `auto`,
+    what the clip needs; None, what the model was trained for.
+    A call that takes `patience_s`, and far longer than others, is given up.
+    """
+
+    threads: int = 1
+    batch: int = 1
+    device: str = "auto"
+    compute_type: str = "auto"
+    context: Context | None = None
+    patience_s: float = 30.0
 
 
 class Model:
@@ -83,286 +111,246 @@ class Model:
     hears well.
     """
 
-    def __init__(self, whisper: WhisperModel, *, name: str, window_s: float) -> None:
-        self._whisper = whisper
+    def __init__(
+        self, engine: Engine, batcher: Batcher, *, name: str, window_s: float, context: Context
+    ) -> None:
+        self._engine = engine
+        self._batcher = batcher
+        self._context_wanted = context
         self.name = name
         self.window_s = window_s
-        self.languages = _languages(whisper)
-        # Short silences part the stretches, so that there are many good places to cut at; whoever
-        # makes windows of them joins them again.
-        self._vad = VadOptions(
-            max_speech_duration_s=window_s, min_silence_duration_ms=300, speech_pad_ms=300
-        )
+        self.languages = engine.languages
+        self._loading = threading.Lock()
+        self._users = 0
+        self._used_at = time.monotonic()
 
     def find_speech(self, samples: Samples) -> list[tuple[int, int]]:
         """Return where speech starts and ends, by sample; no stretch is longer than a window."""
-        return [
-            (stretch["start"], stretch["end"])
-            for stretch in get_speech_timestamps(samples, self._vad, RATE_HZ)
-        ]
+        return find_speech(_clean(samples), longest_s=self.window_s)
 
     def detect_language(self, samples: Samples) -> Mapping[str, float]:
         """Return how probable each language is. Silence and noise have likely languages, too."""
-        if len(self.languages) == 1:
-            return {self.languages[0]: 1.0}
-        _, _, probabilities = self._whisper.detect_language(samples)
-        return {language: float(probability) for language, probability in probabilities}
+        samples = _clean(samples)
+        with self._in_use():
+            lacking = max(0, _MIN_SAMPLES - samples.size)
+            features = self._engine.features(np.pad(samples, (0, lacking)))
+            piece = Piece(features, self._context(features))
+            return self._batcher.do(self._engine.detect, piece, piece.frames)
 
     def transcribe_window(self, samples: Samples, hearing: Hearing) -> list[Utterance]:
-        """Transcribe up to 30 s, on their own: what was said before does not colour them."""
-        seconds = samples.size / RATE_HZ
-        temperatures = _TEMPERATURES if hearing.temperature is None else (hearing.temperature,)
-        # No `chunk_length`: it changes the feature extractor that all threads share
-        # (faster-whisper 1.2).
-        segments, _ = self._whisper.transcribe(
-            samples,
-            language=hearing.language,
-            task="translate" if hearing.translate else "transcribe",
-            initial_prompt=hearing.prompt,
-            word_timestamps=hearing.words,
-            beam_size=_BEAM_SIZE,
-            temperature=temperatures,
-            condition_on_previous_text=False,
-            max_new_tokens=min(_MAX_TOKENS, round(_MAX_TOKENS_PER_S * (1 + seconds))),
-        )
-        return [
-            Utterance(
-                start=float(segment.start),
-                end=float(segment.end),
-                text=segment.text,
-                avg_logprob=float(segment.avg_logprob),
-                no_speech_prob=float(segment.no_speech_prob),
-                compression_ratio=float(segment.compression_ratio),
-                temperature=float(segment.temperature),
-                tokens=tuple(segment.tokens),
-                words=_words(segment.words),
+        """
+        Transcribe up to 30 s, on their own: what was said before does not colour them.
+
+        Raises `Unsupported` for a language that the model does not hear.
+        """
+        self.check_language(hearing.language)
+        samples = _clean(samples)
+        if samples.size < _MIN_SAMPLES:
+            return []
+        with self._in_use():
+            features = self._engine.features(samples)
+            piece = Piece(
+                features,
+                MAX_FRAMES,
+                language=hearing.language,
+                translate=hearing.translate,
+                words=hearing.words,
+                prompt=self._engine.prompt(hearing.prompt),
             )
-            for segment in segments
-        ]
+            temperatures = _TEMPERATURES if hearing.temperature is None else (hearing.temperature,)
+            return [*self._utterances(piece, temperatures)]
+
+    def check_language(self, language: str | None) -> None:
+        """Raise `Unsupported` for a language that the model does not hear."""
+        if language is not None and language not in self.languages:
+            raise Unsupported(
+                f"the language {language!r} is not one that the model {self.name} hears: "
+                f"{', '.join(sorted(self.languages))}"
+            )
+
+    def unload_after(self, idle_s: float) -> None:
+        """Let go of weights that nobody has used for so long; the next use brings them back."""
+        with self._loading:
+            is_idle = not self._users and time.monotonic() - self._used_at >= idle_s
+            if is_idle and self._engine.is_loaded:
+                self._engine.unload()
+                log.info("model_unloaded", model=self.name)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._engine.is_loaded
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._loading:
+            if not self._engine.is_loaded:
+                started = time.monotonic()
+                self._engine.load()
+                log.info("model_loaded", model=self.name, seconds=_since(started))
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._loading:
+                self._users -= 1
+                self._used_at = time.monotonic()
+
+    def _utterances(self, window: Piece, temperatures: Sequence[float]) -> Iterator[Utterance]:
+        """Hear a window piece by piece: a decoder may stop before the end of what it was given."""
+        start, end = 0, window.features.shape[1]
+        while end - start >= _MIN_FRAMES:
+            heard = self._hear(window._replace(features=window.features[:, start:]), temperatures)
+            if heard.confidence.is_silence:
+                return
+            for segment in heard.segments:
+                if segment.start < segment.end and segment.text.strip():
+                    yield _utterance(segment, heard, start / FRAMES_PER_S)
+            start += max(heard.frames, _MIN_FRAMES)
+            window = window._replace(language=heard.language)
+
+    def _hear(self, piece: Piece, temperatures: Sequence[float]) -> Heard:
+        """Try until the model is sure: first in the context that is needed, then in all of it."""
+        context = self._context(piece.features)
+        if context < MAX_FRAMES:
+            heard = self._try(piece._replace(frames=context, temperature=temperatures[0]))
+            if not heard.confidence.is_doubtful and not heard.confidence.is_silence:
+                return heard
+        tries: list[Heard] = []
+        encoded = None
+        for temperature in temperatures:
+            tries.append(self._try(piece._replace(temperature=temperature, encoded=encoded)))
+            if not tries[-1].confidence.is_doubtful:
+                return tries[-1]
+            encoded = tries[-1].encoded
+        plain = [each for each in tries if not each.confidence.is_repetitive]
+        return max(plain or tries, key=lambda each: each.confidence.avg_logprob)
+
+    def _try(self, piece: Piece) -> Heard:
+        return self._batcher.do(self._engine.hear, piece, piece.batch)
+
+    def _context(self, features: Features) -> int:
+        """Return how many frames the encoder is given."""
+        if self._context_wanted == "full":
+            return MAX_FRAMES
+        needed: int = max(features.shape[1] + _CONTEXT_AFTER, _CONTEXT_MIN)
+        return min(math.ceil(needed / _CONTEXT_STEP) * _CONTEXT_STEP, MAX_FRAMES)
 
 
-def _words(heard: Iterable[Any] | None) -> tuple[Word, ...] | None:
-    if heard is None:
-        return None
-    return tuple(
-        Word(
-            start=float(word.start),
-            end=float(word.end),
-            word=word.word.strip(),
-            probability=float(word.probability),
-        )
-        for word in heard
-    )
+class Models:
+    """The models of a process, by name; the first is the one that is meant without a name."""
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        self._models = {model.name: model for model in models}
+        self._default = models[0]
+
+    def of(self, name: str | None) -> Model:
+        """Return a model; raises `Unsupported`, with the names that there are."""
+        if name is None:
+            return self._default
+        try:
+            return self._models[name]
+        except KeyError:
+            raise Unsupported(
+                f"the model {name!r} is not one of those that are here: {', '.join(self._models)}"
+            ) from None
+
+    def metadata(self) -> Mapping[str, str]:
+        """Return what there is to announce: the names, the default first, and their languages."""
+        languages = {f"languages.{m.name}": ",".join(m.languages) for m in self._models.values()}
+        return {"models": ",".join(self._models), **languages}
+
+    def unload_idle(self, after_s: float) -> None:
+        """Unload, from now on, each model that nobody uses for so long."""
+
+        def look() -> None:
+            while True:
+                time.sleep(after_s / _IDLE_LOOKS)
+                for model in self._models.values():
+                    model.unload_after(after_s)
+
+        threading.Thread(target=look, name="idle", daemon=True).start()
 
 
 def load(
-    spec: str, *, workers: int, threads: int = 1, device: str = "auto", compute_type: str = "int8"
+    spec: str, *, workers: int, compute: Compute | None = None, store: Store | None = None
 ) -> Model:
     """
     Return a model that has heard its first window already, so that it is ready.
 
-    `workers` windows are computed at once, each by `threads` threads of a CPU.
+    `spec` is what `sources` can find; `workers` calls are computed at once.
     """
+    how = compute or Compute()
     started = time.monotonic()
-    name, directory = _find(spec)
-    check_files(directory)
-    manifest = _read(directory / "decibus.json", _Manifest, default=_Manifest())
-    try:
-        whisper = WhisperModel(
-            str(directory),
-            device=device,
-            compute_type=compute_type,
-            cpu_threads=threads,
-            num_workers=workers,
-        )
-    except (RuntimeError, ValueError) as error:  # a damaged file; what the device cannot compute
-        raise ModelError(f"{directory}: {error}") from error
-    _check_mel_bands(directory, whisper)
-    model = Model(whisper, name=manifest.name or name, window_s=manifest.window_s)
+    name, directory = sources.find(spec, store or Store())
+    files.check(directory)
+    notes = files.manifest(directory)
+    device = resolve(how.device)
+    engine = Engine(
+        directory,
+        workers=workers,
+        threads=how.threads,
+        device=device,
+        compute_type=_FAST[device] if how.compute_type == "auto" else how.compute_type,
+    )
+    model = Model(
+        engine,
+        Batcher(threads=workers, most=how.batch, patience_s=how.patience_s),
+        name=name,
+        window_s=notes.window_s,
+        context=how.context or ("auto" if notes.short_context else "full"),
+    )
     _warm_up(model)
-    log.info("model_ready", model=model.name, seconds=round(time.monotonic() - started, 3))
+    log.info("model_ready", model=model.name, seconds=_since(started))
     return model
+
+
+def load_all(specs: str, *, workers: int, compute: Compute, store: Store) -> Models:
+    """Load several models: `small`, or `fast=small,best=/models/large-v3`."""
+    models: list[Model] = []
+    for spec in specs.split(","):
+        model = load(spec, workers=workers, compute=compute, store=store)
+        # The demo model steps in for one, or for several.
+        if model.name not in {each.name for each in models}:
+            models.append(model)
+    return Models(models)
+
+
+def resolve(device: str) -> str:
+    """Return the device that is meant: `auto` is a GPU where there is one."""
+    return ("cuda" if has_gpu() else "cpu") if device == "auto" else device
 
 
 def _warm_up(model: Model) -> None:
     """Take one window of faint noise down the path that all will go."""
     noise = np.random.default_rng(0).normal(scale=0.01, size=RATE_HZ).astype(np.float32)
     model.find_speech(noise)
-    likely = model.detect_language(noise)
-    model.transcribe_window(noise, Hearing(max(likely, key=likely.__getitem__)))
+    model.transcribe_window(noise, Hearing())
 
 
-def _languages(whisper: WhisperModel) -> tuple[str, ...]:
-    if not whisper.model.is_multilingual:
-        return ("en",)
-    # `supported_languages` is all that Whisper ever had; a model of fewer lacks their tokens.
-    token_id = whisper.hf_tokenizer.token_to_id
-    return tuple(
-        language
-        for language in whisper.supported_languages
-        if token_id(f"<|{language}|>") is not None
+def _utterance(segment: Segment, heard: Heard, offset_s: float) -> Utterance:
+    words = segment.words and tuple(
+        replace(word, start=word.start + offset_s, end=word.end + offset_s)
+        for word in segment.words
+    )
+    return Utterance(
+        start=segment.start + offset_s,
+        end=segment.end + offset_s,
+        text=segment.text,
+        avg_logprob=heard.confidence.avg_logprob,
+        no_speech_prob=heard.confidence.no_speech_prob,
+        compression_ratio=heard.confidence.compression_ratio,
+        temperature=heard.temperature,
+        tokens=segment.tokens,
+        words=words,
+        language=heard.language,
     )
 
 
-# Where the model is.
+def _clean(samples: Samples) -> Samples:
+    """Return samples that have a value each: NaN and infinity become silence."""
+    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-class _NoHubError(Exception):
-    """The hub cannot be asked, or breaks off; the message says why."""
-
-
-def _find(spec: str) -> tuple[str, Path]:
-    """Return the name and the directory of a model, after fetching it if need be."""
-    directory = Path(spec).expanduser()
-    if spec == DEMO:
-        return DEMO, _DEMO_DIRECTORY
-    if directory.is_dir():
-        return directory.resolve().name, directory
-    if spec not in available_models() and not _HUB_ID.fullmatch(spec):
-        raise ModelError(
-            f"{spec!r} is neither a directory nor a model that faster-whisper knows: "
-            f"{', '.join(available_models())}"
-        )
-    cached = _cached(spec)
-    if cached is not None:
-        return spec, cached
-    try:
-        return spec, _fetch(spec)
-    except _NoHubError as error:
-        log.warning("demo_model_used", wanted=spec, reason=str(error))
-        return DEMO, _DEMO_DIRECTORY
-
-
-def _cached(name: str) -> Path | None:
-    """Return a model that was fetched before; not one of which a fetch was broken off."""
-    try:
-        directory = Path(download_model(name, local_files_only=True))
-    except OSError:
-        return None
-    return None if _missing(directory) else directory
-
-
-def _fetch(name: str) -> Path:
-    """Fetch a model from the hub, into its local cache."""
-    try:
-        knock = partial(get_session().head, hub.ENDPOINT, timeout=_HUB_PATIENCE_S)
-        _within(_HUB_PATIENCE_S, knock)
-        log.info("model_fetching", model=name)
-        return Path(download_model(name))
-    except RepositoryNotFoundError as error:
-        raise ModelError(f"the hub has no model {name!r}, or none that is public") from error
-    # The hub's client lets its HTTP library's errors through, and has changed that library twice.
-    except Exception as error:
-        first_line = str(error).partition("\n")[0]
-        raise _NoHubError(f"{type(error).__name__}: {first_line}") from error
-
-
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """Wait so long for a call. Its thread may be left behind: name resolution has no timeout."""
-    outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except Exception as error:  # noqa: BLE001 - it is raised where the outcome is awaited
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        return outcome.result(timeout=seconds)
-    except TimeoutError:
-        raise TimeoutError(f"no answer within {seconds:g} s") from None
-
-
-# Whether it can be right: what CTranslate2 and faster-whisper would find out in the first job, or
-# never.
-
-
-class _Manifest(msgspec.Struct, frozen=True):
-    """Our own notes in a model's directory; the well-known models have none."""
-
-    name: str = ""
-    window_s: Annotated[float, msgspec.Meta(ge=1.0, le=MAX_WINDOW_S)] = MAX_WINDOW_S
-
-
-class _Config(msgspec.Struct, frozen=True):
-    """What CTranslate2 reads with every window, and fails over if it is not there."""
-
-    suppress_ids: list[int]
-    suppress_ids_begin: list[int]
-    lang_ids: list[int] = []
-
-
-class _AddedToken(msgspec.Struct, frozen=True):
-    id: int
-    content: str
-
-
-class _Bpe(msgspec.Struct, frozen=True):
-    vocab: dict[str, int]
-
-
-class _Tokenizer(msgspec.Struct, frozen=True):
-    model: _Bpe
-    added_tokens: list[_AddedToken] = []
-
-    def ids(self) -> dict[str, int]:
-        return self.model.vocab | {token.content: token.id for token in self.added_tokens}
-
-
-_VOCABULARIES: Final = ("vocabulary.json", "vocabulary.txt")
-_MULTILINGUAL: Final = ""  # the token by which CTranslate2 tells a multilingual model, since 4.7
-_SAME_TOKEN: Final = {"<|nocaptions|>": "<|nospeech|>"}  # it was renamed after the first models
-
-
-def check_files(directory: Path) -> None:
-    """Raise `ModelError` for a directory in which a file is missing or contradicts another."""
-    if missing := _missing(directory):
-        raise ModelError(f"{directory} lacks {', '.join(missing)}")
-    config = _read(directory / "config.json", _Config)
-    vocabulary = _vocabulary(directory)
-    if _MULTILINGUAL in vocabulary and not config.lang_ids:
-        raise ModelError(f"{directory}/config.json: lang_ids is empty, but the vocabulary is not")
-    for token, number in _read(directory / "tokenizer.json", _Tokenizer).ids().items():
-        there = vocabulary[number] if number < len(vocabulary) else None
-        if there is None or _SAME_TOKEN.get(there, there) != _SAME_TOKEN.get(token, token):
-            raise ModelError(
-                f"{directory}: token {number} is {token!r} in tokenizer.json, "
-                f"{there!r} in the vocabulary"
-            )
-
-
-def _missing(directory: Path) -> list[str]:
-    # Without tokenizer.json, faster-whisper would fetch another model's.
-    needed = [("model.bin",), ("config.json",), ("tokenizer.json",), _VOCABULARIES]
-    return [
-        " or ".join(names)
-        for names in needed
-        if not any((directory / name).is_file() for name in names)
-    ]
-
-
-def _vocabulary(directory: Path) -> list[str]:
-    as_json = directory / "vocabulary.json"
-    if as_json.is_file():
-        return _read(as_json, list[str])
-    return (directory / "vocabulary.txt").read_text("utf-8").removesuffix("\n").split("\n")
-
-
-def _check_mel_bands(directory: Path, whisper: WhisperModel) -> None:
-    # preprocessor_config.json may be missing: 80 bands are the rule, large-v3 has 128.
-    wanted, made = whisper.model.n_mels, whisper.feature_extractor.mel_filters.shape[0]
-    if wanted != made:
-        raise ModelError(
-            f"{directory}: the model hears {wanted} mel bands, but preprocessor_config.json "
-            f"(80 without it) makes {made}"
-        )
-
-
-def _read(path: Path, into: type[T], *, default: T | None = None) -> T:
-    if default is not None and not path.exists():
-        return default
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=into)
-    except msgspec.DecodeError as error:
-        raise ModelError(f"{path}: {error}") from error
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)

@@ -14,7 +14,6 @@ from typing import BinaryIO, Final
 
 import structlog
 
-from decibus.errors import BadRequest
 from decibus.messages import Segment, TranscribeOptions, Transcript
 from decibus.progress import Progress
 from services.transcriber.decode import RATE_HZ, Decode, Samples, decoded
@@ -42,11 +41,7 @@ def transcribe(
     `progress` is told with every second that is decoded and every window that is heard. It stops
     the work by raising: what it raises comes out here.
     """
-    if options.language is not None and options.language not in model.languages:
-        raise BadRequest(
-            f"the language {options.language!r} is not one that the model {model.name} hears: "
-            f"{', '.join(sorted(model.languages))}"
-        )
+    model.check_language(options.language)
     draft = Draft.of(progress.kept, model)
     progress.take_over(len(draft.segments))
     meter = _Meter(progress)

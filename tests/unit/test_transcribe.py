@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decibus.confinement import Limits
-from decibus.errors import BadAudio, BadRequest, Superseded
+from decibus.errors import BadAudio, Superseded, Unsupported
 from decibus.messages import AudioFormat, Checkpoint, Segment, TranscribeOptions, Transcript
 from decibus.progress import Progress
 from decibus.sandbox import Sandbox
@@ -291,7 +291,7 @@ def test_no_words_without_speech(model: Model, samples: Samples) -> None:
 
 @pytest.mark.parametrize("language", ["xx", "fr", "EN", ""])
 def test_a_language_that_the_model_lacks_is_refused_by_name(model: Model, language: str) -> None:
-    with pytest.raises(BadRequest, match=r"decibus-demo hears: de, en, es"):
+    with pytest.raises(Unsupported, match=r"decibus-demo hears: de, en, es"):
         heard(wav(silence(1.0)), model, language=language)
 
 
