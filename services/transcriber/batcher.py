@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, Final, TypeVar
 
 from decibus.errors import WorkerBroken
@@ -68,17 +68,15 @@ class Batcher:
             self._waiting.append(call)
             self._changed.notify_all()
         while True:
-            try:
-                found: R = call.done.result(timeout=min(1.0, self._patience_s / 4))
-            except TimeoutError:
-                if call.done.done():  # the work's own
-                    raise
-                self._check(call.started)
-            else:
+            wait([call.done], timeout=min(1.0, self._patience_s / 4))
+            if call.done.done():
+                found: R = call.done.result()
                 return found
+            self._check(call.started)
 
     def _check(self, started: float | None) -> None:
-        usual_s = statistics.median(self._took_s) if self._took_s else 0.0
+        took_s = tuple(self._took_s)
+        usual_s = statistics.median(took_s) if took_s else 0.0
         budget_s = max(self._patience_s, _BUDGET_RATIO * usual_s)
         if started is not None and time.monotonic() - started > budget_s:
             raise WorkerBroken(f"an inference has not returned within {budget_s:.0f} s")
