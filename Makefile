@@ -18,7 +18,7 @@ can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt 
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files lock clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber lock clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,9 @@ bench-dsp: $(can_test) ## Measure how fast the meters are, next to other meters
 
 bench-files: $(can_test) ## Measure how fast a file becomes a report, next to the ffmpeg command
 	@$(bin)/python -m bench.files $(ARGS)
+
+bench-transcriber: $(can_test) ## Measure how fast speech becomes text, next to faster-whisper
+	@$(bin)/python -m bench.transcriber $(ARGS)
 
 # The union first: it constrains the others, so that a package has one version everywhere.
 compile = $(bin)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from decibus.errors import Unsupported
 from decibus.messages import Word
+from decibus.telemetry import MODEL_LOADED
 from services.transcriber import files, sources
 from services.transcriber.batcher import Batcher
 from services.transcriber.decode import RATE_HZ, Samples
@@ -123,6 +124,7 @@ class Model:
         self._loading = threading.Lock()
         self._users = 0
         self._used_at = time.monotonic()
+        MODEL_LOADED.labels(name).set(1)
 
     def find_speech(self, samples: Samples) -> list[tuple[int, int]]:
         """Return where speech starts and ends, by sample; no stretch is longer than a window."""
@@ -174,6 +176,7 @@ class Model:
             is_idle = not self._users and time.monotonic() - self._used_at >= idle_s
             if is_idle and self._engine.is_loaded:
                 self._engine.unload()
+                MODEL_LOADED.labels(self.name).set(0)
                 log.info("model_unloaded", model=self.name)
 
     @property
@@ -187,6 +190,7 @@ class Model:
             if not self._engine.is_loaded:
                 started = time.monotonic()
                 self._engine.load()
+                MODEL_LOADED.labels(self.name).set(1)
                 log.info("model_loaded", model=self.name, seconds=_since(started))
             self._users += 1
         try:
