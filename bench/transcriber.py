@@ -34,6 +34,7 @@ from decibus.blobs import Blobs
 from decibus.broker import Broker, connect
 from decibus.ledger import Ledger
 from decibus.messages import Task, TranscribeOptions
+from decibus.progress import Progress
 from decibus.topology import AUDIO, TRANSCRIBE
 from services.transcriber.model import load
 from services.transcriber.sources import Store, find
@@ -115,7 +116,7 @@ def run_ours(folder: Path, model: str) -> Turn:
 
     def hear(path: Path) -> str:
         with path.open("rb") as file:
-            return transcribe(file, OPTIONS, lambda *_: None, model=loaded).text
+            return transcribe(file, OPTIONS, Progress(), model=loaded).text
 
     return timed(folder, hear)
 

@@ -9,6 +9,7 @@ import uvloop
 
 from decibus import process, worker
 from decibus.messages import AudioFormat, TranscribeOptions, Transcript
+from decibus.progress import Progress
 from decibus.sandbox import Sandbox
 from decibus.settings import from_environment
 from decibus.telemetry import configure_logs
@@ -49,7 +50,7 @@ def prepare(settings: Settings) -> worker.Prepared:
 def hear(
     file: BinaryIO,
     options: TranscribeOptions,
-    progress: worker.Progress,
+    progress: Progress,
     *,
     models: Models,
     decode: Decode,

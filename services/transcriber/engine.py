@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from decibus.messages import Word
 from services.transcriber.decode import RATE_HZ, Samples
-from services.transcriber.decoding import FRAMES_PER_S, Confidence, Stretch, find_loop, split
 from services.transcriber.files import ModelError
+from services.transcriber.tokens import FRAMES_PER_S, Confidence, Stretch, find_loop, split
 
 Features = NDArray[np.float32]
 """Log-mel, bands × frames of 10 ms."""

@@ -22,7 +22,6 @@ from decibus.telemetry import MODEL_LOADED
 from services.transcriber import files, sources
 from services.transcriber.batcher import Batcher
 from services.transcriber.decode import RATE_HZ, Samples
-from services.transcriber.decoding import FRAMES_PER_S
 from services.transcriber.engine import (
     MAX_FRAMES,
     Engine,
@@ -35,6 +34,7 @@ from services.transcriber.engine import (
 )
 from services.transcriber.files import ModelError
 from services.transcriber.sources import DEMO, Store
+from services.transcriber.tokens import FRAMES_PER_S
 
 __all__ = ["DEMO", "Hearing", "Model", "ModelError", "Models", "Utterance"]
 
@@ -329,7 +329,7 @@ def _warm_up(model: Model) -> None:
     """Take one window of faint noise down the path that all will go."""
     noise = np.random.default_rng(0).normal(scale=0.01, size=RATE_HZ).astype(np.float32)
     model.find_speech(noise)
-    model.transcribe_window(noise, Hearing())
+    model.transcribe_window(noise, Hearing(temperature=0.0))
 
 
 def _utterance(segment: Segment, heard: Heard, offset_s: float) -> Utterance:

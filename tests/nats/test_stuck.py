@@ -37,24 +37,23 @@ async def stuck(env: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process
             await process.wait()
 
 
-async def queue_speech(broker: Broker) -> None:
+async def queue_speech(broker: Broker, key: str, options: TranscribeOptions) -> None:
     spoken = await asyncio.to_thread(say, "one two three")
 
     async def body() -> AsyncIterator[bytes]:
         yield wav(silence(0.5), spoken, silence(0.5)).getvalue()
 
-    blob = await Blobs(broker.connection, AUDIO.name).put("upload", body(), limit=1 << 20)
-    options, now = TranscribeOptions(language="en"), datetime.now(UTC)
+    blob = await Blobs(broker.connection, AUDIO.name).put(key, body(), limit=1 << 20)
     job, _ = await Ledger(broker).open(
-        jobs.open_job(KEY, options, blob=blob.name, siblings=(), now=now)
+        jobs.open_job(key, options, blob=blob.name, siblings=(), now=datetime.now(UTC))
     )
-    task = msgspec.json.encode(Task(key=KEY))
-    await broker.publish(TRANSCRIBE, KEY, task, dedup_id=job.dedup_id, headers={})
+    task = msgspec.json.encode(Task(key=key))
+    await broker.publish(TRANSCRIBE, key, task, dedup_id=job.dedup_id, headers={})
 
 
-async def until(broker: Broker, holds: Callable[[Job], bool]) -> Job:
+async def until(broker: Broker, holds: Callable[[Job], bool], key: str = KEY) -> Job:
     while True:
-        job = await Ledger(broker).find(KEY)
+        job = await Ledger(broker).find(key)
         if job and holds(job):
             return job
         await asyncio.sleep(0.05)
@@ -79,7 +78,7 @@ async def test_an_inference_that_hangs_ends_the_process_and_not_the_job(
             await asyncio.sleep(0.05)
         announced = await broker.announced(TRANSCRIBE)
 
-        await queue_speech(broker)
+        await queue_speech(broker, KEY, TranscribeOptions(language="en"))
         failed = await until(broker, lambda job: job.fault is not None)
         code = await process.wait()
 
@@ -95,3 +94,10 @@ async def test_an_inference_that_hangs_ends_the_process_and_not_the_job(
 
         assert isinstance(done.result, Transcript)
         assert done.result.text == "one two three"
+
+        await queue_speech(broker, "c0ffee.2", TranscribeOptions(model="huge"))
+        refused = await until(broker, lambda job: job.is_settled, "c0ffee.2")
+
+        assert refused.fault
+        assert (refused.fault.code, refused.fault.refused) == ("unsupported", True)
+        assert "decibus-demo" in refused.fault.detail

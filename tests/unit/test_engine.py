@@ -12,21 +12,23 @@ from faster_whisper import WhisperModel
 
 from decibus.errors import Unsupported
 from services.transcriber.batcher import Batcher
-from services.transcriber.decoding import Stretch, find_loop, split
+from services.transcriber.decode import RATE_HZ, Samples
 from services.transcriber.engine import Engine, Heard, Piece
 from services.transcriber.model import (
     DEMO,
-    RATE_HZ,
     Compute,
     Hearing,
     Model,
     ModelError,
     Models,
-    Samples,
     Utterance,
     load,
+    load_all,
 )
+from services.transcriber.sources import Store
+from services.transcriber.tokens import Stretch, find_loop, split
 from tests import models, speech
+from tests.processes import wait_for
 from tests.speech import digits, say, silence, word_errors
 
 FULL: Final = Compute(context="full")
@@ -293,6 +295,15 @@ def test_a_model_in_use_is_never_unloaded() -> None:
             model.unload_after(0.0)
 
     assert {text(each.result()) for each in heard} == {"one two three"}
+
+
+def test_who_is_told_to_unloads_what_is_idle() -> None:
+    found = load_all("fast=demo,demo", workers=1, compute=Compute(), store=Store())
+
+    found.unload_idle(0.2)
+
+    both = [found.of("fast"), found.of("decibus-demo")]
+    wait_for(lambda: not any(each.is_loaded for each in both), within_s=20, what="unloaded")
 
 
 def test_models_are_found_by_name_and_the_first_is_the_default() -> None:
