@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 SERVERS ?=
-SERVICES := gateway analyzer transcriber
+SERVICES := gateway analyzer transcriber recorder
 
 venv := .venv
 bin := $(venv)/bin
@@ -18,7 +18,7 @@ can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt 
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber lock clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber lock influxd clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -129,6 +129,14 @@ $(go_tools):
 	@if command -v go >/dev/null && cd tests/gotools && GOBIN="$(CURDIR)/.tools/bin" go install tool; \
 		then touch "$(CURDIR)/$@"; \
 		else echo "go is missing or cannot build tests/gotools: the tests of the nats command line are left out"; fi
+
+# libflux is Rust: this pkg-config compiles it when Go asks for it.
+influxd: ## Build InfluxDB 2 for the tests that need it, with go and cargo: a quarter of an hour
+	@mkdir -p .tools/bin
+	cd tests/influxd && export GOBIN="$(CURDIR)/.tools/bin" && \
+		go install github.com/influxdata/pkg-config && \
+		PKG_CONFIG="$$GOBIN/pkg-config" RUSTC_WRAPPER="$(CURDIR)/tests/influxd/rustc" \
+		go install -tags sqlite_foreign_keys,sqlite_json github.com/influxdata/influxdb/v2/cmd/influxd
 
 $(bin)/uv: | $(can_test)
 	@$(install) 'uv==$(uv_version)'

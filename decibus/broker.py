@@ -46,9 +46,9 @@ from decibus.topology import (
     QUEUES,
     Bucket,
     Journal,
-    Log,
     Queue,
     Quota,
+    Reader,
 )
 
 log = structlog.get_logger()
@@ -121,6 +121,13 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     in_hand: int
     redelivered: int
     oldest_at: datetime | None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What was replied; `is_refusal`: with the headers that micro services use for errors."""
+
+    body: bytes
+    is_refusal: bool
 
 
 class _Time(msgspec.Struct, frozen=True):
@@ -344,20 +351,25 @@ class Broker:
             async for message in messages:
                 yield message
 
-    async def take(self, log: Log, *, most: int) -> list[Delivery]:
-        """Return what the log's consumer has not seen yet, without waiting for more."""
+    async def take(
+        self, reader: Reader, *, most: int, within_s: float = _TAKE_EXPIRES_S
+    ) -> list[Delivery]:
+        """Return what a log's consumer has not seen yet, `most` or as many as come `within_s`."""
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
         taken: list[Delivery] = []
-        pull = {"batch": most, "expires": int(_TAKE_EXPIRES_S * 1e9)}
+        pull = {"batch": most, "expires": int(within_s * 1e9)}
         with self._asking():
             inbox = self.connection.new_inbox()
             subscription = await self.connection.subscribe(inbox, cb=arrived.put)
             try:
-                subject = f"$JS.API.CONSUMER.MSG.NEXT.{log.stream}.{log.consumer}"
+                subject = f"$JS.API.CONSUMER.MSG.NEXT.{reader.stream}.{reader.consumer}"
                 await self.connection.publish(subject, msgspec.json.encode(pull), reply=inbox)
-                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                async with asyncio.timeout(within_s + REQUEST_TIMEOUT_S):
                     while len(taken) < most and status_of(message := await arrived.get()) is None:
                         taken.append(Delivery(message))
+            except TimeoutError:
+                if not taken:  # what has come is there, whatever became of the rest
+                    raise
             finally:
                 await subscription.unsubscribe()
         return taken
@@ -401,17 +413,17 @@ class Broker:
 
     async def is_served(self, queue: Queue) -> bool:
         """Return whether a worker of this queue is alive: one that has announced itself answers."""
-        return await self.announced(queue) is not None
+        return await self.announced(queue.consumer) is not None
 
-    async def announced(self, queue: Queue) -> Mapping[str, str] | None:
+    async def announced(self, name: str) -> Mapping[str, str] | None:
         """
-        Return what the first worker of this queue to answer says about itself; None without any.
+        Return what the first service of this name to answer says about itself; None without any.
 
-        A worker that is being replaced may say something else than the next one.
+        One that is being replaced may say something else than the next one.
         """
         with self._asking():
             try:
-                subject = f"$SRV.PING.{queue.consumer}"
+                subject = f"$SRV.PING.{name}"
                 answer = await self.connection.request(subject, b"", timeout=1.0)
             except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
                 return None
@@ -574,39 +586,50 @@ class Broker:
             await self.connection.subscribe(f"{EVENTS_PREFIX}>", cb=on_message)
             await self.settle_subscriptions()
 
+    async def ask(self, subject: str, body: bytes, *, within_s: float) -> Answer:
+        """Ask whoever answers there; `Unavailable` when nobody does in time."""
+        with self._asking():
+            answer = await self.connection.request(subject, body, timeout=within_s)
+            return Answer(answer.data, is_refusal=ERROR_CODE_HEADER in (answer.headers or {}))
+
     async def answer(
         self,
         name: str,
         *,
         version: str,
-        subject: str,
         group: str,
-        handler: Callable[[Call], Awaitable[None]],
+        handlers: Mapping[str, Callable[[Call], Awaitable[None]]],
     ) -> Callable[[], Awaitable[None]]:
         """
-        Offer one endpoint as a NATS micro service; returns the way to stop taking requests.
+        Offer endpoints, by subject, as a NATS micro service; returns the way to stop that.
 
         Requests come one after the other: a handler that takes its time hands them to a task. One
         without an inbox to answer to is dropped: whoever may ask must not make us write elsewhere.
         """
 
-        async def on_request(request: Request) -> None:
-            reply = request._msg.reply  # noqa: SLF001 - nats-py 2.16 does not show it
-            if reply.startswith(_INBOX_PREFIX):
-                await handler(Call(self.connection, request, reply))
-            else:
-                log.warning("request_without_inbox", subject=subject)
+        def guarded(
+            subject: str, handler: Callable[[Call], Awaitable[None]]
+        ) -> Callable[[Request], Awaitable[None]]:
+            async def on_request(request: Request) -> None:
+                reply = request._msg.reply  # noqa: SLF001 - nats-py 2.16 does not show it
+                if reply.startswith(_INBOX_PREFIX):
+                    await handler(Call(self.connection, request, reply))
+                else:
+                    log.warning("request_without_inbox", subject=subject)
+
+            return on_request
 
         with translated():
             service = await add_service(self.connection, ServiceConfig(name=name, version=version))
-            await service.add_endpoint(
-                EndpointConfig(
-                    name=subject.replace(".", "_"),
-                    handler=on_request,
-                    subject=subject,
-                    queue_group=group,
+            for subject, handler in handlers.items():
+                await service.add_endpoint(
+                    EndpointConfig(
+                        name=subject.replace(".", "_"),
+                        handler=guarded(subject, handler),
+                        subject=subject,
+                        queue_group=group,
+                    )
                 )
-            )
             await self.settle_subscriptions()
             return service.stop
 

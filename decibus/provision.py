@@ -22,6 +22,7 @@ from decibus.topology import (
     ObjectStore,
     Queue,
     Quota,
+    Reader,
 )
 
 # Room for revisions that a writer did not live to erase, until the record itself is erased.
@@ -39,7 +40,8 @@ async def declare(js: JetStreamContext, *, replicas: int, queues: Iterable[Queue
         await _declare_consumer(js, queue.stream, _queue_consumer(queue))
     for kept in LOGS:
         await _declare_stream(js, _log_stream(kept), replicas)
-        await _declare_consumer(js, kept.stream, _log_consumer(kept))
+        for reader in kept.readers:
+            await _declare_consumer(js, reader.stream, _log_consumer(reader))
     for journal in JOURNALS:
         await _declare_stream(js, _journal_stream(journal), replicas)
     for bucket in BUCKETS:
@@ -133,13 +135,14 @@ def _journal_stream(journal: Journal) -> api.StreamConfig:
     )
 
 
-def _log_consumer(log: Log) -> api.ConsumerConfig:
+def _log_consumer(reader: Reader) -> api.ConsumerConfig:
     return api.ConsumerConfig(
-        durable_name=log.consumer,
+        durable_name=reader.consumer,
         deliver_policy=api.DeliverPolicy.ALL,
         ack_policy=api.AckPolicy.EXPLICIT,
-        ack_wait=30.0,
-        filter_subject=log.consumes,
+        ack_wait=reader.ack_wait.total_seconds(),
+        max_ack_pending=reader.max_ack_pending,
+        filter_subject=reader.subjects,
     )
 
 

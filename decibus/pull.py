@@ -6,7 +6,7 @@ nats-py's own `fetch` sleeps out its timeout when the server is restarted under 
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Final
 
 import msgspec
@@ -35,6 +35,13 @@ class Delivery:
         self.body = message.data
         self.headers: Mapping[str, str] = message.headers or {}
         self.number = message.metadata.num_delivered
+        self.sequence = message.metadata.sequence.stream
+        self.stored_at = message.metadata.timestamp.astimezone(UTC)
+
+    async def ack_soon(self) -> None:
+        """Done; should the server not hear it, it is delivered again."""
+        with translated():
+            await self._message.ack()
 
     async def ack(self) -> None:
         """Done: remove the task, and know that the server has heard it."""

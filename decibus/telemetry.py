@@ -127,6 +127,12 @@ CONSUMER_LAG: Final = Gauge(
     "decibus_consumer_lag", "Messages that a consumer of a log has not settled", ("consumer",)
 )
 
+POINTS_DROPPED: Final = Counter(
+    "decibus_points_dropped", "Calls that are counted nowhere: NATS was away, or had no room"
+)
+POINTS_WRITTEN: Final = Counter("decibus_points_written", "Calls that InfluxDB has taken")
+POINTS_REFUSED: Final = Counter("decibus_points_refused", "Lines that InfluxDB does not take")
+
 DELIVERIES: Final = Counter(
     "decibus_deliveries", "Tasks that were delivered to a worker", ("task", "redelivered")
 )

@@ -11,6 +11,7 @@ Every name in NATS, in one place. `python -m decibus.topology` prints it.
            ──▶ JOBS_DEAD                        one message a job that failed for good, and why
            ──▶ KV library, LIBRARY              the reports that are kept, and those to be
            ──▶ KV webhooks, WEBHOOKS            the reports that are to be posted
+    its end ─▶ METRICS ──▶ KV stats             one message a call; what the hour's calls come to
 
 Only fields that nats-server 2.9 knows stand here: an older server silently ignores what it does
 not know, so `broker.declare` also reads back what it created.
@@ -73,12 +74,21 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
         return f"{DEAD_PREFIX}{self.task}.{key}"
 
 
+class Reader(msgspec.Struct, frozen=True, kw_only=True):
+    """A durable consumer of a log: reads what matches `subjects`, at a pace of its own."""
+
+    stream: str
+    consumer: str
+    subjects: str
+    ack_wait: timedelta = timedelta(seconds=30)
+    max_ack_pending: int = 1000
+
+
 class Log(msgspec.Struct, frozen=True, kw_only=True):
     """
     A stream of what has happened, kept for whoever asks; at a limit the oldest goes.
 
-    `consumer` is a durable one that reads what matches `consumes`. A `Nats-Msg-Id` is known for
-    `duplicate_window`.
+    A `Nats-Msg-Id` is known for `duplicate_window`.
     """
 
     stream: str
@@ -87,8 +97,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     max_msgs: int
     max_bytes: int
     duplicate_window: timedelta
-    consumer: str
-    consumes: str
+    readers: tuple[Reader, ...]
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +207,9 @@ SHELVE: Final = msgspec.structs.replace(
     WEBHOOKS, task="library", stream="LIBRARY", consumer="library"
 )
 """`library.<row key>`: a report to keep, as soon as it is final."""
-ERRANDS: Final = (WEBHOOKS, SHELVE)
+CALLS: Final = msgspec.structs.replace(WEBHOOKS, task="calls", stream="CALLS", consumer="calls")
+"""`calls.<row key>`: a call that has not ended yet, of a gateway that was told to stop."""
+ERRANDS: Final = (WEBHOOKS, SHELVE, CALLS)
 """What gateways do for each other, once the jobs of an upload are settled."""
 
 ANALYSES: Final = Bucket(
@@ -220,7 +231,9 @@ HOOKS: Final = Bucket(name="webhooks", ttl=_ERRAND_AGE, max_bytes=GIB // 4)
 """Key as in `reports`: where a final report is posted, and how often that was tried."""
 IDEMPOTENCY: Final = Bucket(name="idempotency", ttl=timedelta(hours=24), max_bytes=GIB // 16)
 """Key `<sha256 of the sender and its Idempotency-Key>`: which reports that request has led to."""
-BUCKETS: Final = (ANALYSES, REPORTS, LEADERS, LIBRARY, HOOKS, IDEMPOTENCY)
+STATS: Final = Bucket(name="stats", ttl=timedelta(days=31), max_bytes=GIB // 16)
+"""Key: an hour, `2026-11-21T19`; value: what its calls came to, 50 kB at most."""
+BUCKETS: Final = (ANALYSES, REPORTS, LEADERS, LIBRARY, HOOKS, IDEMPOTENCY, STATS)
 
 AUDIO: Final = ObjectStore(name="audio", ttl=timedelta(hours=1), max_bytes=4 * GIB)
 """Uploads, from the door until their last task has ended."""
@@ -240,26 +253,68 @@ JOURNALS: Final = (CHECKPOINTS,)
 
 DEAD_PREFIX: Final = "jobs.dead."
 _ADVISORY: Final = "$JS.EVENT.ADVISORY.CONSUMER."
+DEAD_POINTS: Final = "metrics.dead"
+"""Lines that InfluxDB refuses, beside the jobs that failed for good."""
+REAPER: Final = Reader(
+    stream="JOBS_DEAD", consumer="reaper", subjects=f"{_ADVISORY}MAX_DELIVERIES.>"
+)
 DEAD: Final = Log(
-    stream="JOBS_DEAD",
-    subjects=(f"{DEAD_PREFIX}>", f"{_ADVISORY}MAX_DELIVERIES.>", f"{_ADVISORY}MSG_TERMINATED.>"),
+    stream=REAPER.stream,
+    subjects=(
+        f"{DEAD_PREFIX}>",
+        DEAD_POINTS,
+        f"{_ADVISORY}MAX_DELIVERIES.>",
+        f"{_ADVISORY}MSG_TERMINATED.>",
+    ),
     max_age=timedelta(days=7),
     max_msgs=10_000,
     max_bytes=GIB // 16,
     # As long as a task may be redelivered: its dead letter is written once.
     duplicate_window=timedelta(hours=1),
-    consumer="reaper",
-    consumes=f"{_ADVISORY}MAX_DELIVERIES.>",
+    readers=(REAPER,),
 )
 """Why jobs failed for good, and what JetStream gave up or was told to."""
-LOGS: Final = (DEAD,)
+
+POINTS_PREFIX: Final = "metrics.call."
+INFLUX: Final = Reader(
+    stream="METRICS",
+    consumer="influx",
+    subjects=f"{POINTS_PREFIX}>",
+    ack_wait=timedelta(seconds=60),
+    max_ack_pending=20_000,
+)
+"""Behind by as long as InfluxDB has been away, or has not been configured."""
+SKETCH: Final = Reader(
+    stream=INFLUX.stream,
+    consumer="sketch",
+    subjects=INFLUX.subjects,
+    ack_wait=timedelta(seconds=10),
+    max_ack_pending=20_000,
+)
+METRICS: Final = Log(
+    stream=INFLUX.stream,
+    subjects=(INFLUX.subjects,),
+    max_age=timedelta(days=7),
+    max_msgs=-1,
+    max_bytes=GIB // 4,
+    duplicate_window=timedelta(minutes=5),
+    readers=(INFLUX, SKETCH),
+)
+"""`metrics.call.<door>`: the points of one call each, in InfluxDB's line protocol."""
+LOGS: Final = (DEAD, METRICS)
 
 EVENTS_PREFIX: Final = "audio.evt."
 """Every change of a job's record, `audio.evt.<key>`; its JetStream sequence is the revision."""
 PROCESS: Final = "audio.process"
 """Request-reply, the NATS door. In no stream: else the requester would get the stream's ack."""
+STATS_ASKED: Final = "audio.stats"
+"""Request-reply: what `GET /stats` answers."""
 GATEWAYS: Final = "gateway"
 """The queue group that shares the requests."""
+RECORDER: Final = "recorder"
+"""The queue group, and the micro service, of those who write down the calls."""
+INFLUX_ASKED: Final = "metrics.ask"
+"""Request-reply: a gateway asks a recorder what InfluxDB says."""
 
 
 def table() -> str:
@@ -285,6 +340,8 @@ def table() -> str:
     rows += [(log.stream, ", ".join(log.subjects), f"for {log.max_age}") for log in LOGS]
     rows += [("RATE", "rate.*", "as the gateway's settings say, in memory")]
     rows += [("(no stream)", PROCESS, f"queue group {GATEWAYS}")]
+    rows += [("(no stream)", STATS_ASKED, f"queue group {GATEWAYS}")]
+    rows += [("(no stream)", INFLUX_ASKED, f"queue group {RECORDER}")]
     return "\n".join(f"{name:<16}  {subject:<20}  {note}" for name, subject, note in rows)
 
 

@@ -10,18 +10,21 @@ class Readiness(msgspec.Struct, frozen=True):
 
     status: str = "unavailable"
     workers: dict[str, bool] = {}
+    recorder: bool = False
 
     @property
     def is_complete(self) -> bool:
-        """The gateway is ready, and every task has a worker."""
-        return self.status == "ready" and bool(self.workers) and all(self.workers.values())
+        """The gateway is ready, every task has a worker, and calls are counted."""
+        has_workers = bool(self.workers) and all(self.workers.values())
+        return self.status == "ready" and has_workers and self.recorder
 
     @property
     def missing(self) -> str:
         """What is not there yet, for the user."""
         if self.status != "ready":
             return "the gateway"
-        return "a worker for " + ", ".join(t for t, waits in self.workers.items() if not waits)
+        idle = ", ".join(task for task, waits in self.workers.items() if not waits)
+        return f"a worker for {idle}" if idle else "the recorder"
 
 
 def ask(host: str, port: int) -> Readiness:

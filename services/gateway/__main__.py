@@ -32,6 +32,7 @@ from services.gateway.measured import measured
 from services.gateway.reaper import Reaper
 from services.gateway.rpc import NatsDoor
 from services.gateway.settings import Settings
+from services.gateway.stats import Statistics
 from services.gateway.uploads import Uploads
 
 log = structlog.get_logger()
@@ -86,13 +87,16 @@ async def main(life: Process, settings: Settings, keyring: Keyring, references: 
         intake, live = Intake(broker, settings), Live(broker)
         await live.start()
         LIVE_CLIENTS.set_function(lambda: live.waiters)
-        uploads, idempotency = Uploads(broker), Idempotency(broker)
-        gateway = Gateway(broker, intake, live, uploads, settings, guards, idempotency, references)
+        uploads, idempotency, statistics = Uploads(broker), Idempotency(broker), Statistics(broker)
+        gateway = Gateway(
+            broker, intake, live, uploads, settings, guards, idempotency, references, statistics
+        )
         server = Server(configure(create_app(gateway), settings))
         async with (
             keyring.watched(),
+            statistics.watched(),
             chores(broker, intake, live, settings, references),
-            NatsDoor(broker, intake, live, settings, guards, references).open(),
+            NatsDoor(broker, intake, live, settings, guards, references, statistics).open(),
             Reaper(broker, settings).open(),
             gauges(broker),
             asyncio.TaskGroup() as group,

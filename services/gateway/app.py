@@ -22,8 +22,8 @@ from decibus.errors import DecibusError, NotFound, Unavailable
 from decibus.messages import ALL_TASKS, TaskName
 from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id
-from decibus.topology import QUEUES
-from services.gateway import openai, page, problem, streams
+from decibus.topology import QUEUES, RECORDER
+from services.gateway import openai, page, problem, stats, streams
 from services.gateway.form import Form
 from services.gateway.guards import AtTheDoor, Guards
 from services.gateway.idempotency import Idempotency
@@ -38,6 +38,7 @@ from services.gateway.reception import AnyRequest, Reception
 from services.gateway.renditions import rendered
 from services.gateway.report import VERSION, Report, Reports, compose, refusal
 from services.gateway.settings import Settings
+from services.gateway.stats import Statistics
 from services.gateway.uploads import Upload, Uploads
 from services.gateway.wishes import read_tasks, read_wait, read_wishes
 
@@ -58,13 +59,15 @@ class Gateway:
     guards: Guards
     idempotency: Idempotency
     references: References
+    statistics: Statistics
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """`workers`: for which tasks a worker is alive and ready."""
+    """`workers`: for which tasks a worker is alive and ready; `recorder`: whether calls count."""
 
     status: str
     workers: dict[str, bool]
+    recorder: bool = False
 
 
 @post(
@@ -172,7 +175,9 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Response[Readiness]:
     if not gateway.broker.is_connected:
         return Response(Readiness("NATS is away", {}), status_code=503)
     workers = {str(task): await gateway.broker.is_served(queue) for task, queue in QUEUES.items()}
-    return Response(Readiness("ready", workers))
+    return Response(
+        Readiness("ready", workers, await gateway.broker.announced(RECORDER) is not None)
+    )
 
 
 def create_app(gateway: Gateway) -> Litestar:
@@ -194,12 +199,23 @@ def create_app(gateway: Gateway) -> Litestar:
         gateway.settings,
     )
     app = Litestar(
-        [analyze, result, forget, healthz, readyz, *openai.ROUTES, *streams.ROUTES, *page.ROUTES],
+        [
+            analyze,
+            result,
+            forget,
+            healthz,
+            readyz,
+            *openai.ROUTES,
+            *stats.ROUTES,
+            *streams.ROUTES,
+            *page.ROUTES,
+        ],
         dependencies={
             "gateway": Provide(lambda: gateway, sync_to_thread=False),
             "live": Provide(lambda: gateway.live, sync_to_thread=False),
             "uploads": Provide(lambda: gateway.uploads, sync_to_thread=False),
             "references": Provide(lambda: gateway.references, sync_to_thread=False),
+            "statistics": Provide(lambda: gateway.statistics, sync_to_thread=False),
             "reception": Provide(lambda: reception, sync_to_thread=False),
             "openai": Provide(lambda: door, sync_to_thread=False),
         },

@@ -1,4 +1,4 @@
-"""What a gateway does besides answering: keep, post and expire reports. Wired in one place."""
+"""What a gateway does besides answering: count calls, keep, post and expire reports. Wired here."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,6 +10,7 @@ from decibus.references import References
 from decibus.topology import SHELVE, WEBHOOKS
 from services.gateway.callback import Caller
 from services.gateway.callbacks import Callbacks, rules_of
+from services.gateway.calls import Calls
 from services.gateway.errands import Errands
 from services.gateway.expiry import Expiry
 from services.gateway.intake import Intake
@@ -52,6 +53,7 @@ async def chores(
     shelving = Errands(broker, SHELVE, librarian.shelve, slots=_SHELVING_SLOTS)
     posting = Errands(broker, WEBHOOKS, postman.deliver, slots=settings.webhook_slots)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(Calls(broker, intake, live).open())
         await stack.enter_async_context(Expiry(uploads, intake).open())
         await stack.enter_async_context(shelving.open(grace=grace))
         if settings.webhook_secret:

@@ -16,7 +16,7 @@ import structlog
 from decibus import telemetry
 from decibus.broker import Broker
 from decibus.errors import DecibusError
-from decibus.topology import BUCKETS, DEAD, DEAD_PREFIX, ERRANDS, LOGS, QUEUES, STORES
+from decibus.topology import BUCKETS, DEAD, DEAD_PREFIX, ERRANDS, INFLUX, LOGS, QUEUES, STORES
 
 log = structlog.get_logger()
 
@@ -27,6 +27,8 @@ _STREAMS: Final = (
     *(store.stream for store in STORES),
     *(log.stream for log in LOGS),
 )
+# Not that of `influx`: without an InfluxDB nobody reads there, and a recorder tells its own.
+_READERS: Final = tuple(reader for log in LOGS for reader in log.readers if reader is not INFLUX)
 
 
 @asynccontextmanager
@@ -64,6 +66,6 @@ async def read(broker: Broker) -> None:
         telemetry.STREAM_BYTES.labels(stream).set(held)
         telemetry.STREAM_CAP_BYTES.labels(stream).set(cap)
     telemetry.DEAD_LETTERS.set(await broker.count_subjects(DEAD.stream, f"{DEAD_PREFIX}>"))
-    for each in LOGS:
-        lag = await broker.lag(each.stream, each.consumer)
-        telemetry.CONSUMER_LAG.labels(each.consumer).set(lag)
+    for reader in _READERS:
+        lag = await broker.lag(reader.stream, reader.consumer)
+        telemetry.CONSUMER_LAG.labels(reader.consumer).set(lag)

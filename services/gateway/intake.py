@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -33,7 +33,7 @@ from services.gateway.callbacks import Callbacks
 from services.gateway.desk import Desk
 from services.gateway.live import Jobs
 from services.gateway.settings import Settings
-from services.gateway.uploads import Retention, Upload, Uploads, row_of
+from services.gateway.uploads import Door, Retention, Upload, Uploads, row_of
 
 log = structlog.get_logger()
 
@@ -81,6 +81,7 @@ class Intake:
         self._desk = Desk(broker)
         self._uploads = Uploads(broker)
         self._callbacks = Callbacks(broker, settings)
+        self._on_accepted: list[Callable[[Upload, Mapping[str, str]], None]] = []
 
     async def receive(self, body: AsyncIterator[bytes], filename: str | None) -> Received:
         """
@@ -116,8 +117,17 @@ class Intake:
             async with asyncio.timeout(_TIDYING_S):
                 await self._blobs.delete(received.blob.name)
 
+    def when_accepted(self, callback: Callable[[Upload, Mapping[str, str]], None]) -> None:
+        """Call `callback` with every upload that is accepted, and the headers of its tasks."""
+        self._on_accepted.append(callback)
+
     async def submit(
-        self, received: Received, wishes: Wishes, headers: Mapping[str, str]
+        self,
+        received: Received,
+        wishes: Wishes,
+        headers: Mapping[str, str],
+        *,
+        door: Door = Door.HTTP,
     ) -> Upload:
         """
         Open what is not done yet, queue it, and return the upload with its token.
@@ -150,6 +160,7 @@ class Intake:
             received_s=round(received.seconds, 6),
             retention=wishes.retention,
             callback_url=wishes.callback_url,
+            door=door,
         )
         try:
             # First the row: a job that a row names is not erased with somebody else's report.
@@ -160,6 +171,8 @@ class Intake:
             await self._undo(upload, received, error)
             raise
         log.info("upload_accepted", bytes=upload.size, tasks=len(upload.keys))
+        for callback in self._on_accepted:
+            callback(upload, headers)
         return upload
 
     async def withdraw(self, upload: Upload) -> None:

@@ -29,9 +29,10 @@ _DOUBT_AFTER_S: Final = 15.0
 
 
 class Watch:
-    """What one waiter knows of its jobs."""
+    """What one waiter knows of its jobs. `is_client`: it waits for somebody outside."""
 
-    def __init__(self, keys: Iterable[str]) -> None:
+    def __init__(self, keys: Iterable[str], *, is_client: bool = True) -> None:
+        self.is_client = is_client
         self.jobs: Jobs = dict.fromkeys(keys)
         self.changed = asyncio.Event()
         self.must_read = True
@@ -86,8 +87,8 @@ class Live:
 
     @property
     def waiters(self) -> int:
-        """How many wait, each for the jobs of one request or stream."""
-        return len(set().union(*self._watches.values()))
+        """How many clients wait, each for the jobs of one request or stream."""
+        return sum(watch.is_client for watch in set[Watch]().union(*self._watches.values()))
 
     def close(self) -> None:
         """Let nobody wait any longer: the process is about to end."""
@@ -98,9 +99,11 @@ class Live:
         for stream in self._streams:
             stream.end()
 
-    async def settled(self, keys: Iterable[str], *, within_s: float) -> Jobs:
+    async def settled(
+        self, keys: Iterable[str], *, within_s: float, is_client: bool = True
+    ) -> Jobs:
         """Return the jobs once all are settled, or as they stand when the time is up."""
-        with self._watching(keys) as watch:
+        with self._watching(keys, is_client=is_client) as watch:
             try:
                 async with asyncio.timeout(within_s):
                     while not (watch.is_known and (watch.is_settled or self._is_closing)):
@@ -167,8 +170,8 @@ class Live:
                 self._streams.discard(watch)
 
     @contextmanager
-    def _watching(self, keys: Iterable[str]) -> Iterator[Watch]:
-        watch = Watch(keys)
+    def _watching(self, keys: Iterable[str], *, is_client: bool = True) -> Iterator[Watch]:
+        watch = Watch(keys, is_client=is_client)
         for key in watch.jobs:
             self._watches.setdefault(key, set()).add(watch)
         try:

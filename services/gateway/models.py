@@ -52,6 +52,6 @@ class Models:
         now = asyncio.get_running_loop().time
         async with self._asking:
             if now() - self._asked_at > _FRESH_S:
-                self._served = read_served(await self._broker.announced(TRANSCRIBE) or {})
+                self._served = read_served(await self._broker.announced(TRANSCRIBE.consumer) or {})
                 self._asked_at = now()
             return self._served

@@ -41,7 +41,7 @@ from services.gateway.reception import AnyRequest, Reception, trace
 from services.gateway.report import Report, compose, refusal
 from services.gateway.settings import Settings
 from services.gateway.streams import SSE, SSE_HEADERS
-from services.gateway.uploads import Retention, Upload, Uploads
+from services.gateway.uploads import Door, Retention, Upload, Uploads
 
 _JSON: Final = "application/json"
 
@@ -82,7 +82,7 @@ class OpenAI:
             return read(form.fields).wishes
 
         form, (upload,) = await self._reception.take_in(
-            request, wishes, tasks=(TaskName.TRANSCRIBE,), given={}
+            request, wishes, tasks=(TaskName.TRANSCRIBE,), given={}, door=Door.OPENAI
         )
         asked = read(form.fields)
         if asked.stream:

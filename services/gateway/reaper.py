@@ -30,7 +30,7 @@ from decibus.jobs import Held, Job, State
 from decibus.ledger import Ledger
 from decibus.messages import Fault, Task, TaskName
 from decibus.telemetry import TRACEPARENT, trace_id, traceparent
-from decibus.topology import ANALYSES, AUDIO, DEAD, QUEUES, UPLOAD_PREFIX, Queue
+from decibus.topology import ANALYSES, AUDIO, QUEUES, REAPER, UPLOAD_PREFIX, Queue
 from services.gateway.leader import Leadership
 from services.gateway.settings import Settings
 
@@ -122,7 +122,7 @@ class Reaper:
 
     async def end_given_up(self) -> None:
         """Fail the jobs whose tasks JetStream delivers no more, and delete these tasks."""
-        for delivery in await self._broker.take(DEAD, most=_ADVISORIES_A_TURN):
+        for delivery in await self._broker.take(REAPER, most=_ADVISORIES_A_TURN):
             try:
                 await self._end_given_up(msgspec.json.decode(delivery.body, type=Advisory))
             except msgspec.DecodeError as error:

@@ -21,7 +21,7 @@ from services.gateway.guards import Backlog
 from services.gateway.idempotency import Begun, Idempotency, Reader, fingerprint_of
 from services.gateway.intake import Intake, Received, Wishes
 from services.gateway.settings import Settings
-from services.gateway.uploads import Upload, Uploads
+from services.gateway.uploads import Door, Upload, Uploads
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -50,6 +50,7 @@ class Reception:
         *,
         tasks: Iterable[TaskName],
         given: Mapping[str, str],
+        door: Door = Door.HTTP,
     ) -> tuple[Form, list[Upload]]:
         """
         Return the form and the uploads of a request.
@@ -60,10 +61,10 @@ class Reception:
         """
         key = request.headers.get("idempotency-key")
         if key is None:
-            return await self._begin(request, read, tasks, given)
+            return await self._begin(request, read, tasks, given, door)
         async with self._idempotency.turn(request.scope["state"]["sender"], key) as turn:
             if isinstance(turn, Begun):
-                form, uploads = await self._begin(request, read, tasks, given)
+                form, uploads = await self._begin(request, read, tasks, given, door)
                 fingerprint = fingerprint_of(form.fields, form.files)
                 await turn.finish(fingerprint, [upload.token for upload in uploads])
                 return form, uploads
@@ -79,10 +80,11 @@ class Reception:
         read: Callable[[Form], Wishes],
         tasks: Iterable[TaskName],
         given: Mapping[str, str],
+        door: Door,
     ) -> tuple[Form, list[Upload]]:
         await self._backlog.refuse_when_full(tasks)
         form = await self._receive(request, self._intake, given)
-        return form, await self._submit(form, read)
+        return form, await self._submit(form, read, door)
 
     async def _receive(self, request: AnyRequest, into: Sink, given: Mapping[str, str]) -> Form:
         limit = self._settings.max_request_bytes
@@ -94,7 +96,7 @@ class Reception:
         form.fields |= given
         return form
 
-    async def _submit(self, form: Form, read: Callable[[Form], Wishes]) -> list[Upload]:
+    async def _submit(self, form: Form, read: Callable[[Form], Wishes], door: Door) -> list[Upload]:
         headers = {TRACEPARENT: traceparent(trace())}
         uploads: list[Upload] = []
         waiting = form.files[::-1]
@@ -104,7 +106,8 @@ class Reception:
                 raise BadRequest("there is no part named file: curl -F file=@take.wav")  # noqa: TRY301
             while waiting:
                 received = waiting.pop()  # from here on it is the intake's
-                uploads.append(await self._intake.submit(received, wishes, headers))
+                upload = await self._intake.submit(received, wishes, headers, door=door)
+                uploads.append(upload)
         except BaseException:
             # Shielded: the sender may have gone away, and what it sent must go too.
             await asyncio.shield(self._take_back(uploads, waiting))

@@ -1,7 +1,7 @@
 """The NATS door: `nats request audio.process` gets the same report as `POST /analyze`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -12,7 +12,7 @@ from decibus.broker import Broker, Call
 from decibus.errors import BadAudio, BadRequest, DecibusError, Unavailable
 from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id, traceparent
-from decibus.topology import GATEWAYS, PROCESS
+from decibus.topology import GATEWAYS, PROCESS, STATS_ASKED
 from services.gateway import problem
 from services.gateway.form import clean_name
 from services.gateway.guards import Guards
@@ -21,7 +21,8 @@ from services.gateway.live import Jobs, Live
 from services.gateway.problem import Problem
 from services.gateway.report import VERSION, compose, refusal
 from services.gateway.settings import Settings
-from services.gateway.uploads import Upload, Uploads
+from services.gateway.stats import Statistics, tell
+from services.gateway.uploads import Door, Upload, Uploads
 from services.gateway.wishes import read_wait, read_wishes
 
 log = structlog.get_logger()
@@ -67,6 +68,7 @@ class NatsDoor:
         settings: Settings,
         guards: Guards,
         references: References,
+        statistics: Statistics,
     ) -> None:
         self._broker = broker
         self._guards = guards
@@ -74,6 +76,7 @@ class NatsDoor:
         self._live = live
         self._settings = settings
         self._references = references
+        self._statistics = statistics
         self._uploads = Uploads(broker)
         self._bytes_in_hand = 0
         self._in_hand: set[asyncio.Task[None]] = set()
@@ -88,12 +91,14 @@ class NatsDoor:
                     busy = Unavailable("too many requests are waiting for their answers")
                     await self._try_to_refuse(call, problem.of_error(busy))
                     return
-                task = group.create_task(self._answer(call))
-                self._in_hand.add(task)
-                task.add_done_callback(self._in_hand.discard)
+                self._begin(group, self._answer(call))
 
+            async def on_stats(call: Call) -> None:
+                self._begin(group, self._tell(call))
+
+            handlers = {PROCESS: on_call, STATS_ASKED: on_stats}
             stop = await self._broker.answer(
-                "decibus", version=VERSION, subject=PROCESS, group=GATEWAYS, handler=on_call
+                "decibus", version=VERSION, group=GATEWAYS, handlers=handlers
             )
             yield
             with suppress(Exception):  # NATS may be away; then nothing comes either
@@ -105,6 +110,11 @@ class NatsDoor:
                         task.cancel()
                     # Again: Python 3.11's wait_for, under a request to NATS, can swallow a cancel.
                     _, late = await asyncio.wait(late, timeout=1)
+
+    def _begin(self, group: asyncio.TaskGroup, answering: Coroutine[None, None, None]) -> None:
+        task = group.create_task(answering)
+        self._in_hand.add(task)
+        task.add_done_callback(self._in_hand.discard)
 
     def _has_room_for(self, call: Call) -> bool:
         is_many = len(self._in_hand) >= self._settings.max_rpc_requests
@@ -130,6 +140,16 @@ class NatsDoor:
                 log.exception("request_failed", exc_info=error)
                 await self._try_to_refuse(call, problem.internal())
 
+    async def _tell(self, call: Call) -> None:
+        """Answer `audio.stats`; headers `Window` and `Source` are what the URL's query is."""
+        fields = _lower(call.headers)
+        try:
+            await self._guards.admit(fields, address=None)
+            told = await tell(self._statistics, fields.get("window"), fields.get("source"))
+            await call.reply(msgspec.json.encode(told))
+        except DecibusError as error:
+            await self._try_to_refuse(call, problem.of_error(error))
+
     async def _process(self, call: Call, trace: str) -> tuple[Upload, Jobs]:
         await self._guards.admit(_lower(call.headers), address=None)
         fields = _fields(call.headers)
@@ -138,7 +158,8 @@ class NatsDoor:
         wait_s = read_wait(fields.get("wait"), default_s=most, max_s=most)
         await self._guards.backlog.refuse_when_full(wishes.tasks)
         received = await self._receive(call)
-        upload = await self._intake.submit(received, wishes, {TRACEPARENT: traceparent(trace)})
+        headers = {TRACEPARENT: traceparent(trace)}
+        upload = await self._intake.submit(received, wishes, headers, door=Door.NATS)
         return upload, await self._live.settled(upload.keys.values(), within_s=wait_s)
 
     async def _receive(self, call: Call) -> Received:

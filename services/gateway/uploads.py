@@ -23,6 +23,15 @@ UNWRITTEN: Final = msgspec.Raw(b"null")
 """Where a report will stand."""
 
 
+class Door(StrEnum):
+    """By which door an upload came in; nothing but its point tells it."""
+
+    HTTP = "http"
+    NATS = "nats"
+    OPENAI = "openai"
+    JOB = "job"
+
+
 class Retention(StrEnum):
     """
     How long a report stays.
@@ -58,6 +67,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     row: str = ""
     retention: Retention = Retention.TTL
     callback_url: str | None = None
+    door: Door = Door.HTTP
 
     @property
     def is_spent_by_reading(self) -> bool:

@@ -37,6 +37,7 @@ from services.gateway.updates import Update
 from services.gateway.uploads import Retention
 from services.gateway.webhooks import read_schedule, read_secrets, signed
 from services.gateway.wishes import read_wishes
+from services.recorder.settings import Settings as RecorderSettings
 from services.transcriber.settings import Settings as TranscriberSettings
 from tests.e2e.conftest import MakeRun
 from tests.processes import ROOT, free_port, wait_for
@@ -240,6 +241,7 @@ def test_every_setting_is_told_with_its_default_and_who_reads_it() -> None:
         ("workers", WorkerSettings),
         ("analyzer", AnalyzerSettings),
         ("transcriber", TranscriberSettings),
+        ("recorder", RecorderSettings),
         ("make run", LaptopSettings),
         ("make dead", DeadSettings),
     ):

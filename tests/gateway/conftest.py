@@ -28,6 +28,7 @@ from services.gateway.keys import Keyring
 from services.gateway.live import Live
 from services.gateway.rpc import NatsDoor
 from services.gateway.settings import Settings
+from services.gateway.stats import Statistics
 from services.gateway.uploads import Uploads
 from services.transcriber.model import Model, load
 from services.transcriber.transcribe import transcribe
@@ -112,14 +113,17 @@ async def pipeline(
         guards = Guards(broker, Keyring(), settings)
         if (quota := quota_of(settings)) is not None:
             await broker.declare_quota(quota)
-        uploads, idempotency = Uploads(broker), Idempotency(broker)
+        uploads, idempotency, statistics = Uploads(broker), Idempotency(broker), Statistics(broker)
         app: Any = create_app(
-            Gateway(broker, intake, live, uploads, settings, guards, idempotency, references)
+            Gateway(
+                broker, intake, live, uploads, settings, guards, idempotency, references, statistics
+            )
         )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             chores(broker, intake, live, settings, references),
-            NatsDoor(broker, intake, live, settings, guards, references).open(),
+            statistics.watched(),
+            NatsDoor(broker, intake, live, settings, guards, references, statistics).open(),
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=60) as http,
         ):
             yield Pipeline(http, broker, settings, partial(workers_at, nats_server.url, model))
@@ -137,11 +141,17 @@ async def replica(
         guards = Guards(broker, keyring or Keyring(), settings)
         intake, live = Intake(broker, settings), Live(broker)
         await live.start()
-        uploads, idempotency = Uploads(broker), Idempotency(broker)
+        uploads, idempotency, statistics = Uploads(broker), Idempotency(broker), Statistics(broker)
         app = create_app(
-            Gateway(broker, intake, live, uploads, settings, guards, idempotency, REFERENCES)
+            Gateway(
+                broker, intake, live, uploads, settings, guards, idempotency, REFERENCES, statistics
+            )
         )
-        async with NatsDoor(broker, intake, live, settings, guards, REFERENCES).open():
+        async with (
+            chores(broker, intake, live, settings, REFERENCES),
+            statistics.watched(),
+            NatsDoor(broker, intake, live, settings, guards, REFERENCES, statistics).open(),
+        ):
             yield Replica(app, broker, live)
 
 

@@ -43,6 +43,7 @@ from services.gateway.intake import Intake
 from services.gateway.keys import Keyring
 from services.gateway.live import Live
 from services.gateway.settings import Settings
+from services.gateway.stats import Statistics
 from services.gateway.streams import follow
 from services.gateway.uploads import Uploads
 from tests.conftest import NatsServer
@@ -127,7 +128,10 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
         await live.start()
         guards = Guards(broker, Keyring(), settings)
         idempotency = Idempotency(broker)
-        gateway = Gateway(broker, intake, live, uploads, settings, guards, idempotency, REFERENCES)
+        statistics = Statistics(broker)
+        gateway = Gateway(
+            broker, intake, live, uploads, settings, guards, idempotency, REFERENCES, statistics
+        )
         app = create_app(gateway)
         server = Server(configure(app, settings))
         url = f"http://127.0.0.1:{settings.http_port}"

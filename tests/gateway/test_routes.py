@@ -45,6 +45,7 @@ async def test_the_api_describes_itself(pipeline: Pipeline) -> None:
     assert set(schema["paths"]) == {
         "/analyze",
         "/result/{token}",
+        "/stats",
         "/events/{token}",
         "/v1/audio/transcriptions",
         "/v1/audio/translations",

@@ -15,7 +15,7 @@ from decibus.broker import Broker, Conflict, Event, Published, connect
 from decibus.errors import BacklogFull, Unavailable
 from decibus.provision import Mismatch
 from decibus.pull import Delivery, Pull
-from decibus.topology import ANALYSES, ANALYZE, DEAD, QUEUES, REPORTS, TRANSCRIBE, Quota
+from decibus.topology import ANALYSES, ANALYZE, DEAD, QUEUES, REAPER, REPORTS, TRANSCRIBE, Quota
 from tests.conftest import NatsServer
 
 
@@ -183,7 +183,7 @@ async def test_a_worker_is_seen_from_its_announcement_to_its_end(
         await worker.announce(ANALYZE.consumer, version="1.2.3")
         assert await broker.is_served(ANALYZE)
         assert not await broker.is_served(TRANSCRIBE)
-        assert await broker.announced(TRANSCRIBE) is None
+        assert await broker.announced(TRANSCRIBE.consumer) is None
 
     assert not await broker.is_served(ANALYZE)
 
@@ -195,11 +195,11 @@ async def test_a_worker_tells_what_it_has_until_it_withdraws(
 
     async with connect(nats_server.url, name="worker") as worker:
         withdraw = await worker.announce(TRANSCRIBE.consumer, version="1.2.3", metadata=has)
-        assert await broker.announced(TRANSCRIBE) == has
+        assert await broker.announced(TRANSCRIBE.consumer) == has
 
         await withdraw()
 
-        assert await broker.announced(TRANSCRIBE) is None
+        assert await broker.announced(TRANSCRIBE.consumer) is None
 
 
 async def test_of_two_writers_one_loses(broker: Broker) -> None:
@@ -306,7 +306,7 @@ async def test_a_log_without_news_gives_nothing_and_does_not_wait(broker: Broker
     await broker.append("jobs.dead.x.y", b"", dedup_id="1", headers={})  # not what it consumes
 
     async with asyncio.timeout(2):
-        assert await broker.take(DEAD, most=10) == []
+        assert await broker.take(REAPER, most=10) == []
 
 
 async def test_a_server_that_has_forgotten_the_counts_counts_anew(broker: Broker) -> None:

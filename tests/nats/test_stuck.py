@@ -76,7 +76,7 @@ async def test_an_inference_that_hangs_ends_the_process_and_not_the_job(
     ):
         while not await broker.is_served(TRANSCRIBE):  # noqa: ASYNC110 - it is the other process's
             await asyncio.sleep(0.05)
-        announced = await broker.announced(TRANSCRIBE)
+        announced = await broker.announced(TRANSCRIBE.consumer)
 
         await queue_speech(broker, KEY, TranscribeOptions(language="en"))
         failed = await until(broker, lambda job: job.fault is not None)

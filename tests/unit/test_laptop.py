@@ -24,7 +24,8 @@ GATEWAY: Final = """
 
     class Ready(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            body = b'{"status": "ready", "workers": {"analyze": true, "transcribe": true}}'
+            workers = b'{"analyze": true, "transcribe": true}'
+            body = b'{"status": "ready", "workers": ' + workers + b', "recorder": true}'
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -217,7 +218,8 @@ def test_an_older_server_never_sees_the_store_of_a_newer_one(tmp_path: Path) -> 
         (Readiness("ready", {}), False),
         (Readiness("ready", {"analyze": True, "transcribe": False}), False),
         (Readiness("unavailable", {"analyze": True}), False),
-        (Readiness("ready", {"analyze": True, "transcribe": True}), True),
+        (Readiness("ready", {"analyze": True}), False),
+        (Readiness("ready", {"analyze": True, "transcribe": True}, recorder=True), True),
     ],
 )
 def test_ready_means_that_every_task_has_a_worker(readiness: Readiness, is_complete: bool) -> None:  # noqa: FBT001 - a table's column

@@ -1,0 +1,1 @@
+"""The recorder: writes calls to InfluxDB, and counts them for /stats."""
