@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 import av
 import av.error
@@ -29,6 +29,8 @@ from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from decibus import messages
@@ -57,6 +59,10 @@ _OPTIONS: Final = {
     "max_size": "65536",
     "max_probe_packets": "2",
 }
+
+MAX_COVER_BYTES: Final = 16 << 20
+"""A larger one is left out."""
+
 _TIMEOUT_S: Final = (3.0, 3.0)  # to open, to read on
 _BUFFER_BYTES: Final = 256 * 1024
 _HEAD_BYTES: Final = 64 * 1024
@@ -107,6 +113,15 @@ _SELF_SYNCED: Final = frozenset({"aac", "mp3"})
 """Containers that are a row of frames and nothing else, in which players skip what is none."""
 
 
+class Picture(NamedTuple):
+    """A cover, as it is coded; `codec` as FFmpeg names it (`mjpeg`, `png`)."""
+
+    codec: str
+    data: bytes
+    width: int
+    height: int
+
+
 @contextmanager
 def open_audio(file: BinaryIO, *, max_duration_s: float) -> "Iterator[Audio]":
     """
@@ -153,10 +168,12 @@ class Audio:
         self._file = file
         self._head = head
         self._stream: AudioStream = container.streams.audio[0]
+        self._picture = next(filter(_is_picture, container.streams.video), None)
         self._max_duration_s = max_duration_s
         self._coded_bytes = 0
         self.decoded_frames = 0
         self.scrubbed_samples = 0
+        self.cover: Picture | None = None
 
         self._decoding = self._decoded()
         frame = next(self._decoding, None)
@@ -181,6 +198,17 @@ class Audio:
         if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
         return None if container.duration is None else container.duration / 1e6
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the file says about itself, in FFmpeg's words where it has one."""
+        return self._stream.metadata | self._container.metadata
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is nothing beside the audio but a cover."""
+        others = [stream for stream in self._container.streams if stream is not self._stream]
+        return all(stream.type == "video" and _is_picture(stream) for stream in others)
 
     def blocks(self, frames: int, *, reuse: bool = False) -> Iterator[NDArray[np.float32]]:
         """
@@ -268,7 +296,7 @@ class Audio:
         ending = _Ending(_container_name(self._container), self._head, self._file)
         try:
             self._stream.codec_context.thread_count = 1
-            for packet in self._container.demux(self._stream):
+            for packet in self._packets():
                 self._coded_bytes += packet.size
                 try:
                     frames = packet.decode()
@@ -292,6 +320,20 @@ class Audio:
         except _DECODER_ERRORS as error:
             raise _unreadable(self._head, _words(error)) from error
         self._refuse_truncated(ending)
+
+    def _packets(self) -> "Iterator[Packet[AudioStream]]":
+        """Read the packets of the audio; a cover, which comes before them, is kept aside."""
+        if self._picture is None:
+            yield from self._container.demux(self._stream)
+            return
+        for packet in self._container.demux(self._stream, self._picture):
+            if packet.stream is self._stream:
+                yield cast("Packet[AudioStream]", packet)
+            elif self.cover is None and 0 < packet.size <= MAX_COVER_BYTES:
+                codec = self._picture.codec_context
+                if codec is not None:
+                    name = codec.codec.canonical_name
+                    self.cover = Picture(name, bytes(packet), codec.width, codec.height)
 
     def _refuse_truncated(self, ending: "_Ending") -> None:
         if not self.decoded_frames:
@@ -366,7 +408,7 @@ class _Ending:
         return self._container == "wav" and _wav_of_unknown_length(self._head)
 
     def _partial(self) -> bool:
-        return self._container == "mp3" and self._last_size < _mp3_frame_bytes(self._last_start)
+        return self._container == "mp3" and self._last_size < mp3_frame_bytes(self._last_start)
 
 
 class _Nameless:
@@ -385,6 +427,10 @@ class _Nameless:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             return -errno.EINVAL
+
+
+def _is_picture(stream: Any) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _unreadable(head: bytes, why: str) -> Refused:
@@ -485,8 +531,8 @@ _XING: Final = re.compile(
 
 
 @lru_cache(256)  # few differ, in one file
-def _mp3_frame_bytes(header: bytes) -> int:
-    """Compute how long the frame is; 0 when this is no header of a frame, or one of free format."""
+def mp3_frame_bytes(header: bytes) -> int:
+    """Compute how long a frame with this header is; 0 for what is none, or of free format."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:  # noqa: PLR2004
         return 0
     version, rate_index = header[1] >> 3 & 3, header[2] >> 2 & 3
