@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 SERVERS ?=
-SERVICES := gateway analyzer transcriber recorder
+SERVICES := gateway analyzer transcriber transcoder recorder
 
 venv := .venv
 bin := $(venv)/bin

@@ -3,8 +3,9 @@ Every payload on the wire.
 
     Task         a queue's message: which record to work on
     Checkpoint   a part of the work that is done
-    Measurement  what the analyzer found       ┐ the results of
-    Transcript   what the transcriber heard    ┘ a record
+    Measurement  what the analyzer found       ┐
+    Transcript   what the transcriber heard    ├ the results of a record
+    Conversion   what the transcoder made      ┘
     Report       what the user reads
 
 New fields get a default, so that old and new services can meet in the middle of a rollout.
@@ -22,6 +23,7 @@ class TaskName(StrEnum):
 
     ANALYZE = "analyze"
     TRANSCRIBE = "transcribe"
+    TRANSCODE = "transcode"
 
 
 class AnalyzeOptions(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.ANALYZE.value):
@@ -51,7 +53,24 @@ class TranscribeOptions(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.
     model: str | None = None
 
 
-Options = AnalyzeOptions | TranscribeOptions
+class TranscodeOptions(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.TRANSCODE.value):
+    """
+    What a file is to be converted to; `formats` knows what goes together.
+
+    `extension`: mp3, wav, flac, ogg, opus or m4a. `bit_rate` in kb/s, or a `quality` on the scale
+    of the codec: LAME's V0 to V9, Vorbis's 0 to 10. None: as the source is, where that can be.
+    """
+
+    extension: str
+    sample_rate: int | None = None
+    bit_rate: int | None = None
+    bit_depth: int | None = None
+    channels: int | None = None
+    quality: float | None = None
+    max_duration_s: float = 360.0
+
+
+Options = AnalyzeOptions | TranscribeOptions | TranscodeOptions
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,7 +251,27 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.TRANSCR
     decoder: str = ""
 
 
-Result = Measurement | Transcript
+class Conversion(msgspec.Struct, frozen=True, kw_only=True, tag=TaskName.TRANSCODE.value):
+    """
+    What the transcoder made.
+
+    `audio` is the source, `converted` what became of it, `unchanged` when it was in the format
+    already: byte for byte the upload. It is the object `output` of the store `outputs`, of `bytes`
+    with this `sha256`. `machine_id`: which worker it was, in a cluster its pod.
+    """
+
+    audio: AudioFormat
+    converted: AudioFormat
+    unchanged: bool = False
+    output: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    machine_id: str = ""
+    decoder: str = ""
+    encoder: str = ""
+
+
+Result = Measurement | Transcript | Conversion
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,5 +295,5 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     refused: bool = False
 
 
-ALL_TASKS: Final = tuple(TaskName)
-"""What an upload gets unless it asks for less."""
+ALL_TASKS: Final = (TaskName.ANALYZE, TaskName.TRANSCRIBE)
+"""What an upload to be looked at gets unless it asks for less."""

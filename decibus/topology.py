@@ -4,7 +4,8 @@ Every name in NATS, in one place. `python -m decibus.topology` prints it.
     upload ──▶ OBJ audio                        the bytes, until the last task has ended
            ──▶ KV reports                       one row an upload: which jobs it waits for
            ──▶ KV analyses ──▶ audio.evt.>      one record a job; every change is republished
-           ──▶ JOBS_ANALYZE, JOBS_TRANSCRIBE    one message a job, until a worker has settled it
+           ──▶ JOBS_ANALYZE, JOBS_TRANSCRIBE,   one message a job, until a worker has settled it
+               JOBS_TRANSCODE ──▶ OBJ outputs   and what the transcoder has made
            ──▶ CHECKPOINTS                      what is done of a job in hand, until it is settled
     request ─▶ RATE                             one message a request, until it counts no more
            ──▶ KV idempotency                   one row an Idempotency-Key, for a day
@@ -188,7 +189,10 @@ ANALYZE: Final = Queue(
 TRANSCRIBE: Final = Queue(
     task=TaskName.TRANSCRIBE, stream="JOBS_TRANSCRIBE", consumer="transcriber", max_msgs=200
 )
-QUEUES: Final = {TaskName(queue.task): queue for queue in (ANALYZE, TRANSCRIBE)}
+TRANSCODE: Final = Queue(
+    task=TaskName.TRANSCODE, stream="JOBS_TRANSCODE", consumer="transcoder", max_msgs=500
+)
+QUEUES: Final = {TaskName(queue.task): queue for queue in (ANALYZE, TRANSCRIBE, TRANSCODE)}
 
 _ERRAND_AGE: Final = timedelta(hours=26)
 WEBHOOKS: Final = Queue(
@@ -237,9 +241,13 @@ BUCKETS: Final = (ANALYSES, REPORTS, LEADERS, LIBRARY, HOOKS, IDEMPOTENCY, STATS
 
 AUDIO: Final = ObjectStore(name="audio", ttl=timedelta(hours=1), max_bytes=4 * GIB)
 """Uploads, from the door until their last task has ended."""
-STORES: Final = (AUDIO,)
+OUTPUTS: Final = ObjectStore(name="outputs", ttl=timedelta(hours=1), max_bytes=GIB)
+"""Converted files, from the end of their job until they were fetched."""
+STORES: Final = (AUDIO, OUTPUTS)
 UPLOAD_PREFIX: Final = "upload-"
 """How the names of our own objects begin; any other is a sender's, and left to `max_age`."""
+OUTPUT_PREFIX: Final = "output-"
+"""Ditto, of what a worker has made."""
 
 CHECKPOINTS: Final = Journal(
     stream="CHECKPOINTS",

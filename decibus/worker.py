@@ -16,7 +16,7 @@ import secrets
 import socket
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,8 @@ from decibus.errors import (
 from decibus.jobs import Held, Job, State
 from decibus.ledger import Ledger
 from decibus.management import managed
-from decibus.messages import Checkpoint, Fault, Result, Task
+from decibus.messages import Checkpoint, Conversion, Fault, Result, Task
+from decibus.outputs import Made, Outputs
 from decibus.process import Process
 from decibus.progress import Progress
 from decibus.pull import Delivery, Pull
@@ -112,11 +113,11 @@ def verdict(error: Exception | None, *, is_last: bool) -> Verdict:
             return Verdict.TERM if is_last else Verdict.NAK
 
 
-Step = Callable[[BinaryIO, Any, Progress], Result]
+Step = Callable[[BinaryIO, Any, Progress], Result | Made]
 """
 What a service does with audio: the file, the options of its own task, and where to tell progress.
 
-It runs in a thread of its own and may take its time.
+It runs in a thread of its own and may take its time. A file that it makes goes to the outputs.
 """
 
 
@@ -147,6 +148,7 @@ class Worker:
     ) -> None:
         self._broker = broker
         self._blobs = blobs
+        self._outputs = Outputs(broker)
         self._ledger = Ledger(broker)
         self._checkpoints = Checkpoints(broker)
         self._dead = DeadLetters(broker)
@@ -163,21 +165,53 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             slots = [group.create_task(self._slot(pull)) for pull in self._pulls]
             await until.wait()
-            for pull in self._pulls:
-                pull.stop()
-            _, late = await asyncio.wait(slots, timeout=grace.total_seconds())
-            while late:
-                for slot in late:
-                    slot.cancel()
-                # Again: Python 3.11's wait_for, under a request to NATS, can swallow a cancel.
-                _, late = await asyncio.wait(late, timeout=_HAND_BACK_S)
+            await self._drain(slots, grace)
+
+    async def once(
+        self, *, until: asyncio.Event, grace: timedelta, patience: timedelta
+    ) -> Verdict | None:
+        """Do one job and no other; returns how it ended, None when none came in time."""
+        in_hand = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            slot = group.create_task(self._first_job(self._pulls[0], in_hand))
+            stop = group.create_task(until.wait())
+            is_over: set[asyncio.Task[Any]] = set()
+            while not is_over and (in_hand.is_set() or not slot.done()):
+                is_over, _ = await asyncio.wait(
+                    {slot, stop},
+                    timeout=patience.total_seconds(),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if not in_hand.is_set():
+                    break
+            await self._drain([slot], grace)
+            stop.cancel()
+        return Verdict.NAK if slot.cancelled() else slot.result()
+
+    async def _first_job(self, pull: Pull, in_hand: asyncio.Event) -> Verdict | None:
+        async for delivery in pull:
+            in_hand.set()
+            if (ending := await self.handle(delivery)) is not None:
+                return ending
+            in_hand.clear()
+        return None
 
     async def _slot(self, pull: Pull) -> None:
         async for delivery in pull:
             await self.handle(delivery)
 
-    async def handle(self, delivery: Delivery) -> None:
-        """Tell the delivery's story: claim its job, and do it."""
+    async def _drain(self, slots: Iterable[asyncio.Task[Any]], grace: timedelta) -> None:
+        for pull in self._pulls:
+            pull.stop()
+        _, late = await asyncio.wait(slots, timeout=grace.total_seconds())
+        while late:
+            for slot in late:
+                slot.cancel()
+            # Again: Python 3.11's wait_for, under a request to NATS, can swallow a cancel.
+            _, late = await asyncio.wait(late, timeout=_HAND_BACK_S)
+
+    async def handle(self, delivery: Delivery) -> Verdict | None:
+        """Tell the delivery's story: claim its job, and do it. None: there was nothing to do."""
         trace = trace_id(delivery.headers.get(TRACEPARENT))
         DELIVERIES.labels(self._queue.task, str(delivery.number > 1).lower()).inc()
         with (
@@ -185,20 +219,21 @@ class Worker:
             structlog.contextvars.bound_contextvars(trace_id=trace, delivery=delivery.number),
         ):
             try:
-                await self._claim_and_run(delivery)
+                return await self._claim_and_run(delivery)
             except Exception as error:
                 # Nothing was settled: JetStream delivers again after ack_wait, and who gets it
                 # then reads in the record how far the job really is.
                 is_a_bug = not isinstance(error, DecibusError)
                 log.warning("delivery_left", reason=str(error), exc_info=is_a_bug)
+                return Verdict.LEAVE
 
-    async def _claim_and_run(self, delivery: Delivery) -> None:
+    async def _claim_and_run(self, delivery: Delivery) -> Verdict | None:
         try:
             task = msgspec.json.decode(delivery.body, type=Task)
         except msgspec.DecodeError as error:
             log.warning("task_unusable", reason=str(error))
             await delivery.term()
-            return
+            return None
         lease = self._queue.lease
         claim = partial(jobs.claim, owner=self._owner, now=_now(), lease=lease)
         try:
@@ -213,19 +248,21 @@ class Worker:
                 if job.attempt == 1 and job.started_at is not None:
                     waited = job.started_at - job.queued_at
                     WAIT_SECONDS.labels(self._queue.task).observe(waited.total_seconds())
-                await self._run(job, delivery)
-            else:
-                ending = Verdict.TERM if job.state is State.FAILED else Verdict.ACK
-                await self._settle(job, delivery, ending)
+                return await self._run(job, delivery)
+            ending = Verdict.TERM if job.state is State.FAILED else Verdict.ACK
+            await self._settle(job, delivery, ending)
+        return None
 
-    async def _run(self, job: Job, delivery: Delivery) -> None:
+    async def _run(self, job: Job, delivery: Delivery) -> Verdict:
         """Tell the job's story: do the work under its lease, record how it ended, settle."""
         progress = Progress()
-        result: Result | None = None
+        result: Result | Made | None = None
         error: Exception | None = None
         try:
             async with self._heartbeat(job, delivery, progress):
                 result = await self._work(job, progress)
+                if isinstance(result, Made):
+                    result = await self._outputs.store(result)
                 job = await self._record(job, result)
         except asyncio.CancelledError:
             progress.stop()
@@ -241,14 +278,17 @@ class Worker:
         _count_attempt(job, error)
         if error is not None and ending is not Verdict.LEAVE:
             job = await self._record_fault(job, _fault(error), ending)
+        if error is not None and isinstance(result, Conversion):
+            await self._drop_output(job.key, result)
         await self._settle(job, delivery, ending)
+        return ending
 
     def _give_up(self) -> None:
         self.is_broken = True
         if self._when_broken is not None:
             self._when_broken()
 
-    async def _work(self, job: Job, progress: Progress) -> Result:
+    async def _work(self, job: Job, progress: Progress) -> Result | Made:
         keeper = Keeper(self._broker, job)
         progress.kept = await keeper.kept()
         progress.store_with(_storing(keeper, progress))
@@ -300,6 +340,14 @@ class Worker:
             JOBS_ENDED.labels(self._queue.task, job.state).inc()
             await self._checkpoints.erase(job.key)
             await self._drop_blob(job)
+
+    async def _drop_output(self, key: str, result: Conversion) -> None:
+        """Erase what was made for nothing: another attempt owns the job, or its end got lost."""
+        with suppress(DecibusError):  # then max_age does it
+            job = await self._ledger.find(key)
+            # Its own record may have arrived, and only the answer not.
+            if job is None or job.result is None or job.result != result:
+                await self._outputs.erase(result)
 
     async def _drop_blob(self, job: Job) -> None:
         """
@@ -381,12 +429,16 @@ async def run(
     settings: WorkerSettings,
     queue: Queue,
     prepare: Callable[[], Prepared],
+    *,
+    once: timedelta | None = None,
 ) -> int:
     """
     Run a worker until it is told to stop; returns the process's exit code.
 
     `prepare` loads and warms whatever the step needs: nothing is pulled, and the worker does not
-    announce itself, before it has returned. One that is to end takes its announcement back.
+    announce itself, before it has returned. One that is to end takes its announcement back. `once`:
+    for one job only, for which it waits so long. That it was done, or refused for good, or that
+    there was none, is 0; that it is to be tried again, by another process, is 1.
     """
     async with managed(process, settings, service=queue.consumer) as management:
         step, metadata = await _in_thread(prepare)
@@ -402,12 +454,19 @@ async def run(
                 queue.consumer, version=version("decibus"), metadata=metadata
             )
             process.ready(slots=settings.slots)
+            ending: Verdict | None = Verdict.ACK
             async with asyncio.TaskGroup() as group:
                 group.create_task(_at_the_end(process, withdraw))
                 grace = timedelta(seconds=settings.grace_s)
-                await worker.serve(until=process.stop, grace=grace)
+                if once is None:
+                    await worker.serve(until=process.stop, grace=grace)
+                else:
+                    ending = await worker.once(until=process.stop, grace=grace, patience=once)
+                    _tell(ending, once)
+                    process.end()
             log.info("stopped", connection_lost=broker.is_closed, broken=worker.is_broken)
-            return 1 if broker.is_closed or worker.is_broken else 0
+            is_over = ending in {None, Verdict.ACK, Verdict.TERM}
+            return 0 if is_over and not (broker.is_closed or worker.is_broken) else 1
 
 
 async def _at_the_end(process: Process, do: Callable[[], Awaitable[None]]) -> None:
@@ -421,7 +480,7 @@ def budget_s(limit_s: float, audio_s: float | None) -> float:
     return max(_BUDGET_MIN_S, _BUDGET_RATIO * min(limit_s, audio_s or limit_s))
 
 
-async def _in_time(result: asyncio.Future[Result], limit_s: float, progress: Progress) -> Result:
+async def _in_time(result: asyncio.Future[T], limit_s: float, progress: Progress) -> T:
     """Wait for a step's result, for as long as its budget; that changes with what it finds out."""
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -488,6 +547,13 @@ def _in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
     context = contextvars.copy_context()  # so that its log lines carry what is bound here
     threading.Thread(target=context.run, args=(work,), name="step", daemon=True).start()
     return future
+
+
+def _tell(ending: Verdict | None, patience: timedelta) -> None:
+    if ending is None:
+        log.info("nothing_waiting", seconds=patience.total_seconds())
+    else:
+        log.info("one_job_ended", ending=ending.name.lower())
 
 
 def _count_attempt(job: Job, error: Exception | None) -> None:

@@ -24,6 +24,7 @@ from decibus.errors import DecibusError, NotFound, StorageFull, Superseded, Unav
 from decibus.jobs import Job, State
 from decibus.ledger import Ledger
 from decibus.messages import Fault, Options, Task, TaskName
+from decibus.outputs import Outputs
 from decibus.telemetry import JOBS_OPENED
 from decibus.topology import AUDIO, QUEUES
 from services.gateway.uploads import Upload, Uploads
@@ -42,6 +43,7 @@ class Desk:
         self._broker = broker
         self._blobs = Blobs(broker.connection, AUDIO.name)
         self._checkpoints = Checkpoints(broker)
+        self._outputs = Outputs(broker)
         self._ledger = Ledger(broker)
         self._uploads = Uploads(broker)
 
@@ -106,6 +108,7 @@ class Desk:
             if sequence is not None:  # this one, and not what a new upload may queue just now
                 await self._broker.remove(QUEUES[task].stream, sequence)
             await self._blobs.delete(job.blob)
+            await self._outputs.erase(job.result)
 
     async def _open(self, upload: Upload, options: Options, blob: str) -> Job:
         """Return the job that answers: a new one, one in flight, or one that is done."""

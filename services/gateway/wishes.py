@@ -9,7 +9,7 @@ from decibus.references import References
 from services.gateway.intake import Wishes
 from services.gateway.uploads import Retention
 
-_TASKS = {"loudness": TaskName.ANALYZE, **{str(task): task for task in TaskName}}
+_TASKS = {"loudness": TaskName.ANALYZE, **{str(task): task for task in ALL_TASKS}}
 _NAMES = (
     "tasks",
     "genre",

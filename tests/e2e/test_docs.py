@@ -38,6 +38,7 @@ from services.gateway.uploads import Retention
 from services.gateway.webhooks import read_schedule, read_secrets, signed
 from services.gateway.wishes import read_wishes
 from services.recorder.settings import Settings as RecorderSettings
+from services.transcoder.settings import Settings as TranscoderSettings
 from services.transcriber.settings import Settings as TranscriberSettings
 from tests.e2e.conftest import MakeRun
 from tests.processes import ROOT, free_port, wait_for
@@ -242,11 +243,12 @@ def test_every_setting_is_told_with_its_default_and_who_reads_it() -> None:
         ("analyzer", AnalyzerSettings),
         ("transcriber", TranscriberSettings),
         ("recorder", RecorderSettings),
+        ("transcoder", TranscoderSettings),
         ("make run", LaptopSettings),
         ("make dead", DeadSettings),
     ):
         for field in msgspec.structs.fields(settings):
-            if reader in {"analyzer", "transcriber"} and field.name in inherited:
+            if reader in {"analyzer", "transcriber", "transcoder"} and field.name in inherited:
                 continue
             is_renamed = field.encode_name != field.name
             variable = field.encode_name if is_renamed else field.name.upper()

@@ -25,7 +25,14 @@ import pytest
 from decibus.audio import open_audio
 from decibus.confinement import Limits
 from decibus.errors import BadAudio, NotAudio, Refused, TooLong
-from decibus.messages import AnalyzeOptions, AudioFormat, Measurement, TranscribeOptions
+from decibus.messages import (
+    AnalyzeOptions,
+    AudioFormat,
+    Conversion,
+    Measurement,
+    TranscodeOptions,
+    TranscribeOptions,
+)
 from decibus.sandbox import Sandbox
 from services.transcriber.decode import decoded_in
 from tests.processes import ROOT
@@ -66,7 +73,21 @@ def transcriber() -> Iterator[Opening]:
         yield opened
 
 
-SERVICES: Final = {"analyzer": analyzer, "transcriber": transcriber}
+@contextmanager
+def transcoder() -> Iterator[Opening]:
+    step, warm = "services.transcoder.convert:convert", "services.transcoder.convert:warm"
+    with closing(Sandbox(step, warm=warm, returns=Conversion, limits=LIMITS)) as sandbox:
+
+        def opened(file: BinaryIO, max_duration_s: float) -> AudioFormat:
+            options = TranscodeOptions(extension="flac", max_duration_s=max_duration_s)
+            with sandbox.stream(file, options, lambda _: None, max_bytes=1 << 30) as pieces:
+                deque(pieces, maxlen=0)
+                return pieces.result.audio
+
+        yield opened
+
+
+SERVICES: Final = {"analyzer": analyzer, "transcriber": transcriber, "transcoder": transcoder}
 
 
 class Opener:

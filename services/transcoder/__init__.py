@@ -1,0 +1,1 @@
+"""The transcoder: audio in, the same audio in another format out."""
