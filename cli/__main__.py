@@ -3,6 +3,7 @@ The command `decibus`, and what each of its words means.
 
     decibus analyze FILE|DIR...          measure on this machine, without NATS
     decibus submit FILE|DIR...           send to a gateway, wait, print the same
+    decibus convert FILE|DIR... --to F   bring into another format on this machine, without NATS
     decibus profile build DIR... -o F    make a genre profile from one's own references
     decibus profile list                 the profiles and targets that there are
 
@@ -14,6 +15,7 @@ from typing import NoReturn
 import typer
 
 from cli.analyze import analyze
+from cli.convert import convert
 from cli.profile import profiles
 from cli.submit import submit
 from decibus.errors import BadRequest
@@ -28,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(analyze)
 app.command()(submit)
+app.command()(convert)
 app.add_typer(profiles, name="profile")
 
 
