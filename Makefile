@@ -18,10 +18,10 @@ can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt 
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber lock influxd clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber bench-transcoder lock influxd clean programs
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 setup: $(can_test) programs $(go_tools) ## Install all that developing needs: .venv, .tools, system packages
 
@@ -77,6 +77,9 @@ bench-files: $(can_test) ## Measure how fast a file becomes a report, next to th
 
 bench-transcriber: $(can_test) ## Measure how fast speech becomes text, next to faster-whisper
 	@$(bin)/python -m bench.transcriber $(ARGS)
+
+bench-transcoder: $(can_test) ## Measure what a conversion costs, next to the ffmpeg command
+	@$(bin)/python -m bench.transcoder $(ARGS)
 
 # The union first: it constrains the others, so that a package has one version everywhere.
 compile = $(bin)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
