@@ -78,7 +78,7 @@ def loudness(data: bytes) -> float | None:
     return found.loudness.integrated_lufs
 
 
-@pytest.mark.parametrize("name", ASKED.keys() - {"mp3 mono", "mp3 8 kHz"})
+@pytest.mark.parametrize("name", [name for name in ASKED if name not in ("mp3 mono", "mp3 8 kHz")])
 def test_loudness_does_not_change(name: str) -> None:
     source = encode(soft(music(6.0, RATE), RATE), RATE, "wav32f")
 
