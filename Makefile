@@ -15,10 +15,11 @@ uv_version := 0.13.8
 sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d ' ' -f 1)
 can_run := $(venv)/.can-run-$(call sum,pyproject.toml laptop/requirements.txt)
 can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt tests/requirements.txt)
+can_train := .tools/demo-model-$(call sum,tools/train_demo_model/requirements.txt)
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber bench-transcoder lock influxd clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber bench-transcoder demo-model lock influxd clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +82,9 @@ bench-transcriber: $(can_test) ## Measure how fast speech becomes text, next to 
 bench-transcoder: $(can_test) ## Measure what a conversion costs, next to the ffmpeg command
 	@$(bin)/python -m bench.transcoder $(ARGS)
 
+demo-model: $(can_train) programs ## Train the demo model anew, over an hour on one core; ARGS="--help" tells more
+	@$(can_train)/bin/python -m tools.train_demo_model $(ARGS)
+
 # The union first: it constrains the others, so that a package has one version everywhere.
 compile = $(bin)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
 	--python-version 3.11 $(ARGS) pyproject.toml
@@ -92,10 +96,12 @@ lock: $(bin)/uv ## Lock the dependencies of pyproject.toml; ARGS=--upgrade takes
 	@set -e; for service in $(SERVICES); do set -x; $(compile) --extra $$service \
 		--constraint tests/requirements.txt --output-file services/$$service/requirements.txt; \
 		{ set +x; } 2>/dev/null; done
+	$(compile) --extra transcriber --group demo-model \
+		--constraint tests/requirements.txt --output-file tools/train_demo_model/requirements.txt
 
 clean: ## Delete all that was installed, built and stored here
 	rm -rf $(venv) .tools var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find cli decibus services laptop tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	find cli decibus services laptop tests tools bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(bin)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
@@ -120,6 +126,12 @@ $(can_test): | $(can_run)
 	@echo "installing what testing needs into $(venv)"
 	@$(install) --require-hashes --requirement tests/requirements.txt
 	@touch $@
+
+# PyTorch stays out of .venv, where nothing may need it.
+$(can_train):
+	@rm -rf .tools/demo-model-* && $(PYTHON) -m venv $@.new
+	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement tools/train_demo_model/requirements.txt && mv $@.new $@
 
 # Without espeak-ng some tests are left out, and say so; without nats-server there is nothing to test.
 programs: $(can_test)

@@ -221,9 +221,9 @@ def seconds(duration: timedelta) -> str:
 
 
 def test_every_make_target_that_is_named_exists() -> None:
-    targets = re.findall(r"^([a-z0-9]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
     pages = "\n".join(page.read_text() for page in PAGES)
-    named = re.findall(r"(?:`|\(|^)make ([a-z0-9]+)", pages, re.MULTILINE)
+    named = re.findall(r"(?:`|\(|^)make ([a-z0-9-]+)", pages, re.MULTILINE)
 
     assert {"run", "test", "chaos", "dead"} <= set(named)
     assert set(named) <= set(targets)
