@@ -1,11 +1,16 @@
 """What the demo model is made of, up to where torch is needed: speech, tokens and examples."""
 
+from pathlib import Path
+from typing import Final
+
+import msgspec
 import numpy as np
 import pytest
 from faster_whisper.feature_extractor import FeatureExtractor
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.transcriber.model import DEMO, load
 from tests import speech
 from tools.train_demo_model import mel, sounds
 from tools.train_demo_model.bank import LONGEST, Bank, fill, request
@@ -20,6 +25,9 @@ from tools.train_demo_model.words import (
     WORDS,
     in_english,
 )
+
+DIRECTORY: Final = Path(__file__).parents[2] / "services/transcriber/demo_model"
+
 
 # Words and speakers.
 
@@ -66,6 +74,13 @@ def test_the_order_of_the_tokens_is_the_one_that_ctranslate2_counts_on() -> None
     assert [tokens.vocabulary[tokens.time(tenths)] for tenths in (0, 7, 300)] == [
         *("<|0.00|>", "<|0.70|>", "<|30.00|>")
     ]
+
+
+def test_the_model_that_ships_has_these_tokens() -> None:
+    shipped = msgspec.json.decode((DIRECTORY / "vocabulary.json").read_bytes())
+
+    assert shipped == Tokens().vocabulary
+    assert set(load(DEMO, workers=1).languages) == set(LANGUAGES)
 
 
 # Speech.

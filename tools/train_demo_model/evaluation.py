@@ -68,7 +68,7 @@ CASES: Final = (
     ),
     *(
         Case(
-            f"en, 8 s, noise at {snr} dB, {context}",
+            f"en, 8 s, noise at {snr:g} dB, {context}",
             noise_db=snr,
             short_context=context == "short context",
         )
