@@ -570,6 +570,14 @@ class Broker:
     async def _overwrite(self, bucket: Bucket, revision: int) -> None:
         await self.remove(bucket.stream, revision)
 
+    async def keys(self, bucket: Bucket, pattern: str) -> list[str]:
+        """Return the keys that match, as in `by.*`, in order."""
+        with self._asking():
+            subjects = bucket.subject(pattern)
+            info = await self._js.stream_info(bucket.stream, subjects_filter=subjects)
+            prefix = bucket.subject("")
+            return sorted(each.removeprefix(prefix) for each in info.state.subjects or {})
+
     async def count(self, bucket: Bucket, pattern: str) -> int:
         """Return how many keys match, as in `by.*.x`."""
         return await self.count_subjects(bucket.stream, bucket.subject(pattern))

@@ -7,9 +7,11 @@ What can go wrong, and what happens next.
     │   ├── Unauthorized         401  unauthorized
     │   ├── Forbidden            403  forbidden
     │   ├── NotFound             404  not_found
-    │   ├── OutOfTurn            409  conflict
+    │   ├── OutOfTurn            409  conflict, also as WrongOffset
     │   ├── TooLarge             413  too_large
     │   ├── NotAudio             415  not_audio
+    │   ├── WrongType            415  unsupported_type
+    │   ├── WrongRange           416  range_not_satisfiable
     │   ├── TooLong              422  too_long
     │   ├── BadAudio             422  bad_audio
     │   ├── IdempotencyMismatch  422  idempotency_mismatch
@@ -78,6 +80,14 @@ class OutOfTurn(Refused):
     title = "The request comes out of turn"
 
 
+class WrongOffset(OutOfTurn):
+    """An upload goes on at `offset`, and nowhere else."""
+
+    def __init__(self, message: str, *, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
 class TooLarge(Refused):
     """More bytes than the limit."""
 
@@ -92,6 +102,26 @@ class NotAudio(Refused):
     status = 415
     code = "not_audio"
     title = "This is no audio that decibus can decode"
+
+
+class WrongType(Refused):
+    """The request's Content-Type is not the one that it must have."""
+
+    status = 415
+    code = "unsupported_type"
+    title = "The request has the wrong Content-Type"
+
+
+class WrongRange(Refused):
+    """No byte of the range is among the `size` that there are."""
+
+    status = 416
+    code = "range_not_satisfiable"
+    title = "The range lies outside the file"
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message)
+        self.size = size
 
 
 class TooLong(Refused):

@@ -12,6 +12,8 @@ Every name in NATS, in one place. `python -m decibus.topology` prints it.
            ──▶ JOBS_DEAD                        one message a job that failed for good, and why
            ──▶ KV library, LIBRARY              the reports that are kept, and those to be
            ──▶ KV webhooks, WEBHOOKS            the reports that are to be posted
+           ──▶ KV tickets                       one row an announced conversion, for a day
+           ──▶ KV signing                       what signs links, where no setting does
     its end ─▶ METRICS ──▶ KV stats             one message a call; what the hour's calls come to
 
 Only fields that nats-server 2.9 knows stand here: an older server silently ignores what it does
@@ -237,7 +239,21 @@ IDEMPOTENCY: Final = Bucket(name="idempotency", ttl=timedelta(hours=24), max_byt
 """Key `<sha256 of the sender and its Idempotency-Key>`: which reports that request has led to."""
 STATS: Final = Bucket(name="stats", ttl=timedelta(days=31), max_bytes=GIB // 16)
 """Key: an hour, `2026-11-21T19`; value: what its calls came to, 50 kB at most."""
-BUCKETS: Final = (ANALYSES, REPORTS, LEADERS, LIBRARY, HOOKS, IDEMPOTENCY, STATS)
+TICKETS: Final = Bucket(name="tickets", ttl=timedelta(hours=24), max_bytes=GIB // 16)
+"""Key `<hash of the sender>.<id>`: a conversion that was announced, and what was sent for it."""
+SIGNING: Final = Bucket(name="signing", ttl=timedelta(), max_bytes=GIB // 1024)
+"""Key `key`: the key that links are signed with when no gateway was given any."""
+BUCKETS: Final = (
+    ANALYSES,
+    REPORTS,
+    LEADERS,
+    LIBRARY,
+    HOOKS,
+    IDEMPOTENCY,
+    STATS,
+    TICKETS,
+    SIGNING,
+)
 
 AUDIO: Final = ObjectStore(name="audio", ttl=timedelta(hours=1), max_bytes=4 * GIB)
 """Uploads, from the door until their last task has ended."""
@@ -246,6 +262,8 @@ OUTPUTS: Final = ObjectStore(name="outputs", ttl=timedelta(hours=1), max_bytes=G
 STORES: Final = (AUDIO, OUTPUTS)
 UPLOAD_PREFIX: Final = "upload-"
 """How the names of our own objects begin; any other is a sender's, and left to `max_age`."""
+SOURCE_PREFIX: Final = "source-"
+"""Ditto, of what was sent for a ticket: it may wait for its start until `max_age`."""
 OUTPUT_PREFIX: Final = "output-"
 """Ditto, of what a worker has made."""
 

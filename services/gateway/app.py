@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -19,16 +19,21 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from decibus.broker import Broker
 from decibus.errors import DecibusError, NotFound, Unavailable
+from decibus.ledger import Ledger
 from decibus.messages import ALL_TASKS, TaskName
+from decibus.outputs import Outputs
 from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id
 from decibus.topology import QUEUES, RECORDER
-from services.gateway import openai, page, problem, stats, streams
+from services.gateway import conversions, jobs_door, openai, page, problem, stats, streams
+from services.gateway.conversions import Conversions
 from services.gateway.form import Form
 from services.gateway.guards import AtTheDoor, Guards
 from services.gateway.idempotency import Idempotency
 from services.gateway.intake import Intake, Wishes
+from services.gateway.jobs_door import JobsDoor
 from services.gateway.library import report_of
+from services.gateway.links import Links, read_signing_keys
 from services.gateway.live import Jobs, Live
 from services.gateway.models import Models
 from services.gateway.openapi import ANSWERS, ANY_KEY, SECURITY, describe_forms
@@ -38,7 +43,9 @@ from services.gateway.reception import AnyRequest, Reception
 from services.gateway.renditions import rendered
 from services.gateway.report import VERSION, Report, Reports, compose, refusal
 from services.gateway.settings import Settings
+from services.gateway.sources import Sources
 from services.gateway.stats import Statistics
+from services.gateway.tickets import Tickets
 from services.gateway.uploads import Upload, Uploads
 from services.gateway.wishes import read_tasks, read_wait, read_wishes
 
@@ -105,7 +112,7 @@ async def analyze(
     )
     if len(uploads) == 1 and (fault := refusal(jobs)) is not None:
         await gateway.uploads.remove(uploads[0])  # nobody has its token
-        return _problem(problem.of_fault(fault), problem.headers_of_fault(fault))
+        return problem.answer(problem.of_fault(fault), problem.headers_of_fault(fault))
     answer = await _answer(uploads, jobs, gateway, applied=applied)
     answer.background = BackgroundTask(_delivered, gateway, uploads, jobs)
     return answer
@@ -198,13 +205,21 @@ def create_app(gateway: Gateway) -> Litestar:
         gateway.references,
         gateway.settings,
     )
+    converter = Conversions(
+        reception,
+        gateway.intake,
+        gateway.uploads,
+        gateway.live,
+        Outputs(gateway.broker),
+        gateway.references,
+        gateway.settings,
+    )
+    jobs = _jobs_door(gateway, converter)
     app = Litestar(
         [
-            analyze,
-            result,
-            forget,
-            healthz,
-            readyz,
+            *(analyze, result, forget, healthz, readyz),
+            *conversions.ROUTES,
+            *jobs_door.ROUTES,
             *openai.ROUTES,
             *stats.ROUTES,
             *streams.ROUTES,
@@ -218,6 +233,8 @@ def create_app(gateway: Gateway) -> Litestar:
             "statistics": Provide(lambda: gateway.statistics, sync_to_thread=False),
             "reception": Provide(lambda: reception, sync_to_thread=False),
             "openai": Provide(lambda: door, sync_to_thread=False),
+            "conversions": Provide(lambda: converter, sync_to_thread=False),
+            "jobs_door": Provide(lambda: jobs, sync_to_thread=False),
         },
         exception_handlers={
             DecibusError: refuse,
@@ -242,6 +259,25 @@ def create_app(gateway: Gateway) -> Litestar:
     return app
 
 
+def _jobs_door(gateway: Gateway, converter: Conversions) -> JobsDoor:
+    tickets = Tickets(gateway.broker)
+    return JobsDoor(
+        tickets,
+        Sources(gateway.broker, tickets),
+        Ledger(gateway.broker),
+        gateway.intake,
+        gateway.guards.backlog,
+        gateway.idempotency,
+        Links(
+            gateway.broker,
+            read_signing_keys(gateway.settings.signing_keys),
+            timedelta(seconds=gateway.settings.link_ttl_s),
+        ),
+        converter,
+        gateway.settings,
+    )
+
+
 def refuse(request: AnyRequest, error: DecibusError) -> Response[bytes]:
     """Answer what the project itself raises; the one place that knows how."""
     if isinstance(error, Unavailable):
@@ -253,7 +289,10 @@ def refuse(request: AnyRequest, error: DecibusError) -> Response[bytes]:
 
 def refuse_http(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """Answer what the framework raises before a handler runs."""
-    return _told(request, problem.of_status(error.status_code, error.detail), error.headers)
+    detail = error.detail
+    if isinstance(error.extra, list):  # what was wrong with each part of a JSON body
+        detail = "; ".join(str(each.get("message")) for each in error.extra) or detail
+    return _told(request, problem.of_status(error.status_code, detail), error.headers)
 
 
 def refuse_bug(request: AnyRequest, error: Exception) -> Response[bytes]:
@@ -298,16 +337,7 @@ def _told(
     """Tell what is wrong in the words of the API that was asked."""
     if openai.speaks_here(request.scope["path"]):
         return openai.refused(answer, headers, error)
-    return _problem(answer, headers)
-
-
-def _problem(answer: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
-    return Response(
-        msgspec.json.encode(answer),
-        status_code=answer.status,
-        media_type=problem.MEDIA_TYPE,
-        headers=headers,
-    )
+    return problem.answer(answer, headers)
 
 
 def _traced(app: ASGIApp) -> ASGIApp:

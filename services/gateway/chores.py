@@ -15,6 +15,7 @@ from services.gateway.errands import Errands
 from services.gateway.expiry import Expiry
 from services.gateway.intake import Intake
 from services.gateway.library import Librarian
+from services.gateway.links import read_signing_keys
 from services.gateway.live import Live
 from services.gateway.settings import Settings
 from services.gateway.uploads import Uploads
@@ -28,6 +29,7 @@ def check(settings: Settings) -> None:
     read_secrets(settings.webhook_secret)
     read_schedule(settings.webhook_retries)
     rules_of(settings)
+    read_signing_keys(settings.signing_keys)
 
 
 @asynccontextmanager

@@ -23,10 +23,10 @@ from decibus.checkpoints import Checkpoints
 from decibus.errors import DecibusError, NotFound, StorageFull, Superseded, Unavailable
 from decibus.jobs import Job, State
 from decibus.ledger import Ledger
-from decibus.messages import Fault, Options, Task, TaskName
+from decibus.messages import Conversion, Fault, Options, Task, TaskName
 from decibus.outputs import Outputs
 from decibus.telemetry import JOBS_OPENED
-from decibus.topology import AUDIO, QUEUES
+from decibus.topology import AUDIO, OUTPUTS, QUEUES, REPORTS
 from services.gateway.uploads import Upload, Uploads
 
 log = structlog.get_logger()
@@ -71,15 +71,17 @@ class Desk:
             except Unavailable as error:  # no reason to refuse what is answered already
                 log.warning("audio_not_erased", reason=str(error))
 
-    async def undo(self, upload: Upload, blob: str, error: DecibusError) -> None:
-        """Take back what `serve` has begun for an upload that is refused after all."""
+    async def undo(
+        self, upload: Upload, blob: str, error: DecibusError, *, keeps: bool = False
+    ) -> None:
+        """Take back what `serve` has begun for an upload that is refused; `keeps`: not the blob."""
         code = error.code if isinstance(error, Unavailable) else "internal_error"
         fault = Fault(code=code, detail=str(error))
         still_read = False
         for task, key in upload.keys.items():
             with suppress(DecibusError):
                 still_read |= await self._take_back(task, key, blob, fault)
-        if not still_read:
+        if not still_read and not keeps:
             with suppress(Unavailable):  # then the store's own max_age does it
                 await self._blobs.delete(blob)
 
@@ -121,6 +123,9 @@ class Desk:
             job, created = await self._ledger.open(fresh)
             if created or asyncio.get_running_loop().time() > deadline:
                 break
+            if _outlived(job, now):
+                await self._forget(key)
+                continue
             if not job.is_withdrawn and (not job.is_settled or await self._ledger.refresh(key)):
                 break
             await asyncio.sleep(_POLL_S)  # its record is being erased with its last report
@@ -132,6 +137,13 @@ class Desk:
             )
         except Superseded:  # somebody else's upload of the same file was faster
             return (await self._ledger.find(key)) or job
+
+    async def _forget(self, key: str) -> None:
+        """Erase a job whose file goes before whoever asks now could fetch it; it is made again."""
+        found = await self._ledger.look(key)
+        if found is not None and _outlived(found[0], datetime.now(UTC)):
+            await self._ledger.erase(key, revision=found[1])
+            await self._outputs.erase(found[0].result)
 
     async def _queue(self, job: Job, blob: str, headers: Mapping[str, str]) -> bool:
         """Queue a job; returns whether it will read this blob, rather than an earlier upload's."""
@@ -204,3 +216,10 @@ class Desk:
         """End a job before it is erased: an erasure is told to nobody, the end of a job is."""
         with suppress(NotFound):
             await self._ledger.move(key, partial(jobs.withdraw, now=datetime.now(UTC)))
+
+
+def _outlived(job: Job, now: datetime) -> bool:
+    """Whether the file that a job has made goes, by the store's ttl, before a report of now."""
+    if job.ended_at is None or not isinstance(job.result, Conversion):
+        return False
+    return job.ended_at + OUTPUTS.ttl < now + REPORTS.ttl

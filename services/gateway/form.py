@@ -25,12 +25,13 @@ class Form(msgspec.Struct):
     """
     What came in: files are stored already, and have to be submitted or discarded.
 
-    A field that comes again replaces the one before; when its name ends in `[]`, it adds to it,
-    after a comma.
+    `parts` says under which name each file came. A field that comes again replaces the one before;
+    when its name ends in `[]`, it adds to it, after a comma.
     """
 
     files: list[Received]
     fields: dict[str, str]
+    parts: list[str] = []
 
 
 class Sink(Protocol):
@@ -107,6 +108,7 @@ class _Reader:
             raise BadRequest(f"at most {MAX_FILES} files in one request")
         if part.name not in {"file", "files", "inFile"}:
             raise BadRequest(f"there is no file part {part.name!r}; it is called file")
+        form.parts.append(part.name)
         form.files.append(await intake.receive(self._content(), clean_name(part.filename)))
 
     async def _read_field(self, part: MultipartSegment, form: Form) -> None:

@@ -28,8 +28,19 @@ from services.gateway.keys import Keyring, shown
 from services.gateway.rate import Rate, network_of
 from services.gateway.settings import Settings
 
-OPEN: Final = frozenset({"healthz", "readyz", "schema", "result", "ws", "events"})
-"""First parts of the paths that ask for no key, and are not counted; a token is enough there."""
+OPEN: Final = frozenset(
+    {
+        *("healthz", "readyz", "schema"),
+        *("result", "ws", "events", "outputs"),
+        *("uploads", "downloads"),
+    }
+)
+"""
+First parts of the paths that ask for no key, and are not counted.
+
+A token is enough there, or a link that was signed. `GET /resample/` asks for a token, too.
+"""
+_OPEN_TO_READERS: Final = frozenset({"resample"})
 
 _FILL_IS_FRESH_S: Final = 0.5
 
@@ -126,9 +137,11 @@ def keys_from(settings: Settings) -> Keyring:
         sys.exit(f"configuration: {error}")
 
 
-def is_open(path: str, pages: Iterable[str] = ()) -> bool:
+def is_open(method: str, path: str, pages: Iterable[str] = ()) -> bool:
     """Return whether a path may be asked for by everybody: these, and the page's own."""
-    return path in pages or path.strip("/").partition("/")[0] in OPEN
+    first = path.strip("/").partition("/")[0]
+    is_read = method in {"GET", "HEAD"}
+    return path in pages or first in OPEN or (is_read and first in _OPEN_TO_READERS)
 
 
 class AtTheDoor:
@@ -142,7 +155,8 @@ class AtTheDoor:
         self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
     ) -> None:
         """Admit the request where its path is not open to all."""
-        if not is_open(connection.scope["path"], self._pages):
+        method = str(connection.scope.get("method", "GET"))
+        if not is_open(method, connection.scope["path"], self._pages):
             await self._guards.admit_http(connection)
 
 

@@ -25,6 +25,7 @@ from decibus.messages import (
     AnalyzeOptions,
     Options,
     TaskName,
+    TranscodeOptions,
     TranscribeOptions,
 )
 from decibus.telemetry import UPLOAD_BYTES
@@ -53,7 +54,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     """
     What the sender asks for, from form fields or NATS headers.
 
-    From `language` to `model` it is what `TranscribeOptions` says.
+    From `language` to `model` it is what `TranscribeOptions` says; `transcode` is for that task.
     """
 
     tasks: tuple[TaskName, ...] = ALL_TASKS
@@ -67,6 +68,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     model: str | None = None
     timeline: bool = False
+    transcode: TranscodeOptions | None = None
     retention: Retention = Retention.TTL
     callback_url: str | None = None
 
@@ -128,12 +130,14 @@ class Intake:
         headers: Mapping[str, str],
         *,
         door: Door = Door.HTTP,
+        keeps: bool = False,
     ) -> Upload:
         """
         Open what is not done yet, queue it, and return the upload with its token.
 
         `headers` go with every task. The file is the intake's from here on, also when this fails:
-        when a queue is at its cap or NATS goes away, nothing of the upload is left behind.
+        when a queue is at its cap or NATS goes away, nothing of the upload is left behind. But with
+        `keeps` the file then stays, for another try.
         """
         try:
             self._callbacks.check(wishes.callback_url)
@@ -168,7 +172,7 @@ class Intake:
             await self._desk.serve(upload, wanted, received.blob.name, headers)
             await self._ask_for_errands(upload)
         except DecibusError as error:
-            await self._undo(upload, received, error)
+            await self._undo(upload, received, error, keeps=keeps)
             raise
         log.info("upload_accepted", bytes=upload.size, tasks=len(upload.keys))
         for callback in self._on_accepted:
@@ -196,10 +200,7 @@ class Intake:
         """Delete a report that may be read once, after it was read."""
         is_final = all(job is None or job.is_settled for job in jobs.values())
         if upload.is_spent_by_reading and is_final:
-            try:
-                await self.withdraw(upload)
-            except DecibusError as error:  # then it expires like any other
-                log.warning("report_not_withdrawn", reason=repr(error))
+            await self._withdraw_quietly(upload)
 
     async def release(self, upload: Upload) -> None:
         """Erase the jobs of an upload that no report waits for, or shows, any more."""
@@ -212,13 +213,26 @@ class Intake:
         if upload.callback_url:
             await self._callbacks.add(upload)
 
-    async def _undo(self, upload: Upload, received: Received, error: DecibusError) -> None:
+    async def downloaded(self, upload: Upload) -> None:
+        """Delete a file that may be downloaded once, after it was."""
+        if upload.is_spent_by_download:
+            await self._withdraw_quietly(upload)
+
+    async def _withdraw_quietly(self, upload: Upload) -> None:
+        try:
+            await self.withdraw(upload)
+        except DecibusError as error:  # then it expires like any other
+            log.warning("report_not_withdrawn", reason=repr(error))
+
+    async def _undo(
+        self, upload: Upload, received: Received, error: DecibusError, *, keeps: bool
+    ) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_TIDYING_S):
                 with suppress(DecibusError):
                     await self._uploads.remove(upload)
                     await self._callbacks.cancel(upload.row)
-                await self._desk.undo(upload, received.blob.name, error)
+                await self._desk.undo(upload, received.blob.name, error, keeps=keeps)
 
 
 def _options(wishes: Wishes, settings: Settings) -> list[Options]:
@@ -237,4 +251,6 @@ def _options(wishes: Wishes, settings: Settings) -> list[Options]:
             model=wishes.model,
         ),
     }
+    if wishes.transcode is not None:
+        every[TaskName.TRANSCODE] = wishes.transcode
     return [every[task] for task in dict.fromkeys(wishes.tasks)]

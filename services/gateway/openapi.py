@@ -15,6 +15,7 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 
+from decibus.formats import FORMATS
 from decibus.references import References
 from services.gateway import problem
 from services.gateway.openai_answers import Failure, Transcription, VerboseTranscription
@@ -69,6 +70,55 @@ ANSWERS: Final = {
 """What `POST /analyze` answers: a handler that returns bytes tells nothing of it."""
 
 
+_ANY_FILE: Final = ResponseSpec(
+    bytes, generate_examples=False, description="The file", media_type="audio/*"
+)
+_TOO_EARLY: Final = _refusal("No file has this token, or none is there yet, or it is gone")
+
+CONVERSION_ANSWERS: Final = ANSWERS | {
+    200: _ANY_FILE,
+    202: _report("The report as far as it is there; its output will say where the file is"),
+    400: _refusal("There is no such format, or the form is malformed"),
+}
+"""What `POST /transcode` answers for one file; for several, JSON."""
+
+RESAMPLE_ANSWERS: Final = CONVERSION_ANSWERS
+"""What `POST /resample/` answers to `file`."""
+
+FILE_ANSWERS: Final = {
+    200: _ANY_FILE,
+    206: ResponseSpec(
+        bytes, generate_examples=False, description="The range of it", media_type="audio/*"
+    ),
+    304: ResponseSpec(None, description="The file is the one that If-None-Match names"),
+    403: _refusal("The link has expired, or was not signed for this request"),
+    404: _TOO_EARLY,
+    416: _refusal("The range lies behind the end of the file"),
+}
+"""What is answered where a converted file is fetched."""
+
+JOB_ANSWERS: Final = {
+    400: _refusal("There is no such format, or the body is malformed"),
+    401: ANSWERS[401],
+    404: _refusal("There is no such job, or it is somebody else's"),
+    409: _refusal("The source has not come yet"),
+    429: ANSWERS[429],
+    503: ANSWERS[503],
+}
+"""What is refused under `/jobs/`."""
+
+LINK_ANSWERS: Final = {
+    400: _refusal("More was sent than was announced, or Upload-Offset is missing"),
+    403: _refusal("The link has expired, or was not signed for this request"),
+    404: _refusal("There is no such job any more"),
+    409: _refusal("The upload goes on at another Upload-Offset, or is started already"),
+    413: _refusal("The source is over the size limit of the link"),
+    415: _refusal("A PATCH is application/offset+octet-stream"),
+    507: ANSWERS[507],
+}
+"""What is refused where a source is sent."""
+
+
 def _failure(description: str) -> ResponseSpec:
     return ResponseSpec(Failure, generate_examples=False, description=description)
 
@@ -96,6 +146,8 @@ OPENAI_ANSWERS: Final = {
 def describe_forms(api: OpenAPI, references: References) -> None:
     """Describe the forms, with the genres and targets that this gateway knows."""
     _post(api, "/analyze").request_body = _form(references)
+    _post(api, "/transcode").request_body = _conversion_form(_TARGET | _COMMON)
+    _post(api, "/resample").request_body = _conversion_form(_COMMON)
     for path in ("/v1/audio/transcriptions", "/v1/audio/translations"):
         _post(api, path).request_body = _openai_form()
 
@@ -105,6 +157,30 @@ def _post(api: OpenAPI, path: str) -> Operation:
     if operation is None:
         raise RuntimeError(f"POST {path} is not in the API's description")
     return operation
+
+
+_TARGET: Final = {
+    "extension": Schema(type=OpenAPIType.STRING, enum=list(FORMATS)),
+    "sample_rate": Schema(type=OpenAPIType.INTEGER, description="in Hz; the source's without it"),
+    "bit_rate": Schema(type=OpenAPIType.INTEGER, description="in kb/s, where anything is lost"),
+    "bit_depth": Schema(type=OpenAPIType.INTEGER, enum=[16, 24, 32], description="wav and flac"),
+    "channels": Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=8),
+    "quality": Schema(
+        type=OpenAPIType.NUMBER, description="instead of bit_rate: mp3 0 to 9, ogg 0 to 10"
+    ),
+}
+_COMMON: Final = {
+    "retention": Schema(type=OpenAPIType.STRING, enum=["ttl", "once"], default="ttl"),
+    "callback_url": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.URL),
+    "wait": Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=300, default=60),
+}
+
+
+def _conversion_form(options: dict[str, Schema]) -> RequestBody:
+    file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+    required = ["file", *(["extension"] if "extension" in options else [])]
+    form = Schema(type=OpenAPIType.OBJECT, required=required, properties={"file": file, **options})
+    return RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(form)})
 
 
 def _openai_form() -> RequestBody:

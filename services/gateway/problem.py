@@ -5,8 +5,17 @@ from typing import Final
 
 import msgspec
 import structlog
+from litestar import Response
 
-from decibus.errors import DecibusError, RateLimited, Refused, Unauthorized, Unavailable
+from decibus.errors import (
+    DecibusError,
+    RateLimited,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    WrongOffset,
+    WrongRange,
+)
 from decibus.messages import Fault
 from decibus.telemetry import trace_id
 
@@ -57,6 +66,10 @@ def headers_of(error: DecibusError) -> dict[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case RateLimited():
             return {"Retry-After": str(math.ceil(error.retry_after.total_seconds()))}
+        case WrongOffset():
+            return {"Upload-Offset": str(error.offset)}
+        case WrongRange():
+            return {"Content-Range": f"bytes */{error.size}"}
         case Unavailable():
             return {"Retry-After": str(RETRY_AFTER_S)}
         case _:
@@ -73,6 +86,16 @@ def headers_of_fault(fault: Fault) -> dict[str, str]:
     """Return the HTTP headers of a job's failure: when to try again what was not refused."""
     status, _ = _TITLES.get(fault.code, (500, ""))
     return {"Retry-After": str(RETRY_AFTER_S)} if status == Unavailable.status else {}
+
+
+def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """Tell it over HTTP."""
+    return Response(
+        msgspec.json.encode(problem),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=headers,
+    )
 
 
 def of_status(status: int, detail: str) -> Problem:

@@ -10,6 +10,7 @@ import msgspec
 from decibus.jobs import Job, State
 from decibus.messages import (
     AudioFormat,
+    Conversion,
     Fault,
     Loudness,
     Measurement,
@@ -28,7 +29,7 @@ from services.gateway.live import Jobs
 from services.gateway.uploads import Upload
 from services.gateway.waiting import Place
 
-R = TypeVar("R", Measurement, Transcript)
+R = TypeVar("R", Measurement, Transcript, Conversion)
 
 VERSION: Final = version("decibus")
 STANDARDS: Final = ("ITU-R BS.1770-5", "EBU R 128", "EBU Tech 3341", "EBU Tech 3342")
@@ -64,7 +65,18 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     queue_wait: float | None = None
     analyze: float | None = None
     transcribe: float | None = None
+    transcode: float | None = None
     total: float | None = None
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """A converted file; `unchanged`: the upload was in that format already, and is it."""
+
+    download_url: str
+    bytes: int
+    sha256: str
+    format: AudioFormat
+    unchanged: bool
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +84,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     decibus: str = VERSION
     decoder: str | None = None
+    encoder: str | None = None
     model: str | None = None
     standards: tuple[str, ...] = ()
 
@@ -83,7 +96,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `latency` is the time from the end of the upload to the last result in seconds, `audio_length`
     the duration of the decoded audio in seconds. What a task has not delivered is null, and so is
     `queue` when no task of it waits in a queue. `targets` is the one that was asked for, or all.
-    `speech`, and the loudness of segments, need the results of both tasks.
+    `speech`, and the loudness of segments, need the results of both tasks. `output` is the file
+    that a conversion has made.
     """
 
     token: str
@@ -111,6 +125,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     verdict: tuple[Finding, ...] | None = None
     transcript: ReportTranscript | None = None
     speech: Speech | None = None
+    output: Output | None = None
     timings: Timings
     provenance: Provenance
     errors: tuple[TaskError, ...] = ()
@@ -133,7 +148,8 @@ def compose(
     speech, loudness = (
         measure_speech(measurement, transcript) if measurement and transcript else (None, ())
     )
-    found = measurement or transcript
+    conversion = _result(by_task.get(TaskName.TRANSCODE), Conversion)
+    found = measurement or transcript or conversion
     timings = _timings(upload, by_task)
     return Report(
         token=upload.token,
@@ -161,9 +177,11 @@ def compose(
         verdict=appraisal.verdict if appraisal else None,
         transcript=_words(transcript, loudness) if transcript else None,
         speech=speech,
+        output=_output(upload, conversion) if conversion else None,
         timings=timings,
         provenance=Provenance(
             decoder=found.decoder if found else None,
+            encoder=conversion.encoder or None if conversion else None,
             model=transcript.model if transcript else None,
             standards=STANDARDS if measurement else (),
         ),
@@ -223,6 +241,16 @@ def _words(transcript: Transcript, loudness: tuple[float | None, ...]) -> Report
     )
 
 
+def _output(upload: Upload, made: Conversion) -> Output:
+    return Output(
+        download_url=f"/outputs/{upload.token}",
+        bytes=made.bytes,
+        sha256=made.sha256,
+        format=made.converted,
+        unchanged=made.unchanged,
+    )
+
+
 def _timings(upload: Upload, by_task: dict[TaskName, Job | None]) -> Timings:
     known = [job for job in by_task.values() if job is not None]
     begun = [job.started_at for job in known if job.started_at]
@@ -234,6 +262,7 @@ def _timings(upload: Upload, by_task: dict[TaskName, Job | None]) -> Timings:
         queue_wait=round(max(waits), 6) if waits else None,
         analyze=_work(by_task.get(TaskName.ANALYZE)),
         transcribe=_work(by_task.get(TaskName.TRANSCRIBE)),
+        transcode=_work(by_task.get(TaskName.TRANSCODE)),
         # What was done before this upload came took this upload no time.
         total=round(max(0.0, (max(ended) - upload.created_at).total_seconds()), 6)
         if is_over and ended

@@ -30,6 +30,10 @@ class Settings(ManagementSettings, frozen=True, kw_only=True):
     ports that may be called, separated by commas. `callback_allow_http` and
     `callback_allow_loopback` are for tests.
 
+    `max_job_bytes` and `max_job_duration_s` bound a source of `/jobs/`. A signed link works for
+    `link_ttl_s`. `signing_keys`, separated by spaces, sign links: the first signs, all are
+    accepted; without any the gateways make one that they share in NATS.
+
     `profiles_dir` has genre profiles beside the built-in ones, a JSON file each: the same on every
     gateway.
     """
@@ -62,5 +66,9 @@ class Settings(ManagementSettings, frozen=True, kw_only=True):
     callback_ports: str = "443"
     callback_allow_http: bool = False
     callback_allow_loopback: bool = False
+    max_job_bytes: Positive = 1_000_000_000
+    max_job_duration_s: float = 7200.0
+    link_ttl_s: Positive = 3600
+    signing_keys: str = ""
     profiles_dir: str = ""
     log_level: LogLevel = "info"

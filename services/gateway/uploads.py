@@ -39,7 +39,8 @@ class Retention(StrEnum):
     `ttl`: 15 minutes. `once`: until its first complete delivery in a final state, by `GET /result`
     or as the answer to the upload itself, and at most 15 minutes; when the upload has a
     `callback_url`, that delivery is the webhook's, and reading counts for nothing. A delivery is
-    complete when its last byte was handed to the connection. `library`: until it is deleted.
+    complete when its last byte was handed to the connection. Of a conversion it is the file that
+    is delivered, and reports count for nothing. `library`: until it is deleted.
     """
 
     TTL = "ttl"
@@ -72,7 +73,13 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_spent_by_reading(self) -> bool:
         """Whether its final report may be read once."""
-        return self.retention is Retention.ONCE and self.callback_url is None
+        is_once = self.retention is Retention.ONCE and self.callback_url is None
+        return is_once and TaskName.TRANSCODE not in self.keys
+
+    @property
+    def is_spent_by_download(self) -> bool:
+        """Whether the file that was made of it may be downloaded once."""
+        return self.retention is Retention.ONCE and TaskName.TRANSCODE in self.keys
 
     def has_expired(self, now: datetime) -> bool:
         """Whether its time is over."""

@@ -169,8 +169,10 @@ class Postman:
             return None
 
     async def _finish(self, callback: Callback, status: int | None) -> None:
-        if callback.upload.retention is Retention.ONCE and status != _GONE and status is not None:
-            await self._intake.withdraw(callback.upload)
+        upload = callback.upload
+        is_once = upload.retention is Retention.ONCE and not upload.is_spent_by_download
+        if is_once and status != _GONE and status is not None:
+            await self._intake.withdraw(upload)
         await self._callbacks.erase(callback)
 
 

@@ -3,8 +3,11 @@
 import math
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
+from decibus import formats
 from decibus.errors import BadRequest
-from decibus.messages import ALL_TASKS, TaskName
+from decibus.messages import ALL_TASKS, TaskName, TranscodeOptions
 from decibus.references import References
 from services.gateway.intake import Wishes
 from services.gateway.uploads import Retention
@@ -27,14 +30,16 @@ _NAMES = (
     "callback_url",
 )
 _MAX_MODEL = 128
+_MAX_DIGITS = 9
+_COMMON = ("retention", "wait", "callback_url")
+_TARGET = ("extension", "sample_rate", "bit_rate", "bit_depth", "channels", "quality")
+RESAMPLED = TranscodeOptions(extension="mp3", sample_rate=32_000, bit_rate=320)
+"""What `POST /resample/` makes."""
 
 
 def read_wishes(fields: Mapping[str, str], references: References) -> Wishes:
     """Read the options of an upload; a genre and a target are then called as the references do."""
-    unknown = sorted(set(fields) - set(_NAMES))
-    if unknown:
-        known = ", ".join(_NAMES)
-        raise BadRequest(f"unknown option {unknown[0]!r}; there are {known}")
+    _refuse_unknown(fields, _NAMES)
     genre, target = fields.get("genre"), fields.get("target")
     return Wishes(
         tasks=read_tasks(fields.get("tasks")),
@@ -49,6 +54,44 @@ def read_wishes(fields: Mapping[str, str], references: References) -> Wishes:
         model=read_model(fields.get("model")),
         timeline=_flag(fields, "timeline"),
         retention=read_retention(fields.get("retention")),
+        callback_url=fields.get("callback_url") or None,
+    )
+
+
+def read_conversion(fields: Mapping[str, str], *, max_duration_s: float) -> Wishes:
+    """Read what a file is to be converted to."""
+    _refuse_unknown(fields, (*_TARGET, *_COMMON))
+    if not fields.get("extension"):
+        raise BadRequest(f"extension: which format, one of {', '.join(formats.FORMATS)}")
+    options = TranscodeOptions(
+        extension=fields["extension"].lower().removeprefix("."),
+        sample_rate=_number(fields, "sample_rate"),
+        bit_rate=_number(fields, "bit_rate"),
+        bit_depth=_number(fields, "bit_depth"),
+        channels=_number(fields, "channels"),
+        quality=_quality(fields.get("quality")),
+    )
+    return converting(options, fields, max_duration_s=max_duration_s)
+
+
+def read_resampling(fields: Mapping[str, str], *, max_duration_s: float) -> Wishes:
+    """Read what `POST /resample/` leaves to choose."""
+    _refuse_unknown(fields, _COMMON)
+    return converting(RESAMPLED, fields, max_duration_s=max_duration_s)
+
+
+def converting(
+    options: TranscodeOptions, fields: Mapping[str, str], *, max_duration_s: float
+) -> Wishes:
+    """Return the wishes for a conversion, of which a format that there is none of is refused."""
+    formats.check(options)
+    retention = read_retention(fields.get("retention"))
+    if retention is Retention.LIBRARY:
+        raise BadRequest("retention: ttl or once, as the library keeps reports and no files")
+    return Wishes(
+        tasks=(TaskName.TRANSCODE,),
+        transcode=replace(options, max_duration_s=max_duration_s),
+        retention=retention,
         callback_url=fields.get("callback_url") or None,
     )
 
@@ -120,3 +163,30 @@ def _flag(fields: Mapping[str, str], name: str) -> bool:
     if text.lower() not in {"true", "false"}:
         raise BadRequest(f"{name}: true or false, not {text[:32]!r}")
     return text.lower() == "true"
+
+
+def _number(fields: Mapping[str, str], name: str) -> int | None:
+    text = fields.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
+        raise BadRequest(f"{name}: a whole number, not {text[:32]!r}")
+    return int(text)
+
+
+def _quality(text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        quality = float(text)
+    except ValueError:
+        quality = math.nan
+    if not math.isfinite(quality):
+        raise BadRequest(f"quality: a number, not {text[:32]!r}")
+    return quality
+
+
+def _refuse_unknown(fields: Mapping[str, str], names: tuple[str, ...]) -> None:
+    unknown = sorted(set(fields) - set(names))
+    if unknown:
+        raise BadRequest(f"unknown option {unknown[0]!r}; there are {', '.join(names)}")

@@ -4,9 +4,11 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +16,10 @@ import httpx
 import msgspec
 import pytest
 
-from tests.processes import ROOT, free_port, wait_for
+from tests.conftest import NatsServer
+from tests.processes import ROOT, Service, free_port, wait_for
 
+Start = Callable[..., Service]
 READY: Final = re.compile(r"decibus is ready")
 
 
@@ -65,6 +69,38 @@ class MakeRun:
         """Interrupt the foreground's process group as a terminal does; returns the status."""
         os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(timeout=30)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway's process, and where it listens."""
+
+    service: Service
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where clients send to."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def connect(self) -> socket.socket:
+        """Open a connection, to say what no decent client would."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+
+@pytest.fixture
+def gateway(nats_server: NatsServer, service: Start) -> Gateway:
+    """Start a gateway."""
+    port = free_port()
+    env = {"NATS_URL": nats_server.url, "HTTP_PORT": str(port), "GRACE_S": "8"}
+    running = service("gateway", **env).until_ready()
+    wait_for(lambda: _answers(port), within_s=10, what="the gateway's port")
+    return Gateway(running, port)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -18,8 +16,8 @@ import pytest
 
 from decibus.broker import connect
 from tests.conftest import SERVERS, NatsServer
-from tests.e2e.conftest import report
-from tests.processes import Service, family, free_port, wait_for
+from tests.e2e.conftest import Gateway, Start, report
+from tests.processes import family, free_port, wait_for
 from tests.signals import encode, music
 
 LIMIT = 100_000_000
@@ -28,45 +26,12 @@ UPLOAD = (
     "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
     '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 )
-Start = Callable[..., Service]
 
 
 @pytest.fixture(scope="session")
 def long_take() -> bytes:
     """Five minutes, so that an analyzer can be caught at it."""
     return encode(music(300.0), 48_000, "flac")
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """A gateway's process, and where it listens."""
-
-    service: Service
-    port: int
-
-    @property
-    def url(self) -> str:
-        """Where clients send to."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def connect(self) -> socket.socket:
-        """Open a connection, to say what no decent client would."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
-
-
-@pytest.fixture
-def gateway(nats_server: NatsServer, service: Start) -> Gateway:
-    """Start a gateway."""
-    port = free_port()
-    env = {"NATS_URL": nats_server.url, "HTTP_PORT": str(port), "GRACE_S": "8"}
-    running = service("gateway", **env).until_ready()
-    wait_for(lambda: _answers(port), within_s=10, what="the gateway's port")
-    return Gateway(running, port)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.timeout(120)

@@ -1,7 +1,7 @@
 """A gateway in the test's own event loop, over a real NATS and with real workers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,9 +15,11 @@ from litestar import Litestar
 
 from decibus.blobs import Blobs
 from decibus.broker import Broker, connect
+from decibus.messages import Conversion
 from decibus.references import References, load_references
-from decibus.topology import ANALYZE, AUDIO, TRANSCRIBE
-from decibus.worker import Worker
+from decibus.sandbox import Sandbox
+from decibus.topology import ANALYZE, AUDIO, TRANSCODE, TRANSCRIBE
+from decibus.worker import Step, Worker
 from services.analyzer.analyze import analyze
 from services.gateway.app import Gateway, create_app
 from services.gateway.chores import chores
@@ -30,6 +32,8 @@ from services.gateway.rpc import NatsDoor
 from services.gateway.settings import Settings
 from services.gateway.stats import Statistics
 from services.gateway.uploads import Uploads
+from services.transcoder.settings import Settings as TranscoderSettings
+from services.transcoder.transcode import transcode
 from services.transcriber.model import Model, load
 from services.transcriber.transcribe import transcribe
 from tests.conftest import NatsServer
@@ -164,6 +168,31 @@ async def workers_at(url: str, model: Model) -> AsyncIterator[None]:
         await broker.announce(TRANSCRIBE.consumer, version="0.0.0", metadata=names)
         async with _working(broker, model):
             yield
+
+
+@pytest.fixture(scope="session")
+def convert() -> Iterator[Step]:
+    """Return what a transcoder does, in a sandbox as its process has it."""
+    settings = TranscoderSettings()
+    step, warm = "services.transcoder.convert:convert", "services.transcoder.convert:warm"
+    sandbox = Sandbox(step, warm=warm, returns=Conversion, limits=settings.limits)
+    sandbox.start()
+    yield partial(transcode, sandbox=sandbox, max_bytes=settings.max_output_bytes)
+    sandbox.close()
+
+
+@asynccontextmanager
+async def transcoder_at(url: str, convert: Step) -> AsyncIterator[None]:
+    """Run one transcoder."""
+    stop = asyncio.Event()
+    async with connect(url, name="transcoder") as broker, asyncio.TaskGroup() as group:
+        blobs = Blobs(broker.connection, AUDIO.name)
+        worker = Worker(broker, blobs, TRANSCODE, convert, slots=2)
+        group.create_task(worker.serve(until=stop, grace=timedelta(seconds=5)))
+        try:
+            yield
+        finally:
+            stop.set()
 
 
 @asynccontextmanager

@@ -67,7 +67,7 @@ async def test_every_path_asks_for_a_key_but_those_that_must_not(locked: Replica
     async with locked.http() as http:
         for route in locked.app.routes:
             method = "POST" if "POST" in route.methods else "GET"
-            path = route.path.replace("{token:str}", "x")
+            path = route.path.replace("{token:str}", "x").replace("{ident:str}", "x")
             if (await http.request(method, path)).status_code != 401:
                 open_to_all.add(route.path)
 
@@ -78,9 +78,26 @@ async def test_every_path_asks_for_a_key_but_those_that_must_not(locked: Replica
         "/result/{token:str}",
         "/ws/{token:str}",
         "/events/{token:str}",
+        "/outputs/{token:str}",
+        "/uploads/{ident:str}",
+        "/downloads/{ident:str}",
         "/style.css",
     }
     assert {path for path in open_to_all if not path.startswith("/schema")} == may_be
+
+
+async def test_a_link_or_a_token_is_enough_where_a_file_is_fetched(locked: Replica) -> None:
+    async with locked.http() as http, locked.http(x_api_key=ALICE) as alice:
+        body = {"transcode": {"format": {"extension": "flac"}}}
+        link = report(await alice.post("/jobs/", json=body))["source"]["upload_url"]
+        asked = [
+            await http.post("/jobs/", json=body),
+            await http.put(link, content=b"sent"),
+            await http.get("/resample/", params={"file_path": "x"}),
+            await http.post("/resample/"),
+        ]
+
+    assert [answer.status_code for answer in asked] == [401, 200, 404, 401]
 
 
 async def test_the_nats_door_asks_for_a_key_too(locked: Replica) -> None:

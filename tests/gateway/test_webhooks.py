@@ -19,6 +19,7 @@ from decibus.errors import BadRequest
 from decibus.ledger import Ledger
 from decibus.settings import SettingsError
 from decibus.topology import ANALYSES, HOOKS, PROCESS, WEBHOOKS
+from decibus.worker import Step
 from services.gateway.callbacks import Callbacks
 from services.gateway.expiry import Expiry
 from services.gateway.intake import Intake, Wishes
@@ -31,7 +32,7 @@ from services.gateway.webhooks import (
     signed,
 )
 from tests.conftest import NatsServer
-from tests.gateway.conftest import Pipeline, report
+from tests.gateway.conftest import Pipeline, report, transcoder_at
 from tests.gateway.receiver import OK, UNAVAILABLE, Post, Receiver
 from tests.signals import encode, sine
 
@@ -314,6 +315,24 @@ async def test_what_may_be_read_once_is_read_by_the_callback(
     assert msgspec.json.decode(post.body) == body
     assert gone.status_code == 404
     assert await pipeline.messages(ANALYSES.stream) == 0
+
+
+async def test_a_callback_tells_of_a_file_and_leaves_its_one_download(
+    pipeline: Pipeline, receiver: Receiver, nats_server: NatsServer, convert: Step
+) -> None:
+    data = {"extension": "flac", "retention": "once", "callback_url": url(receiver), "wait": "0"}
+    files = {"file": ("take.wav", TONE)}
+    async with transcoder_at(nats_server.url, convert):
+        await pipeline.http.post("/transcode", files=files, data=data)
+        post = (await receiver.wait(1))[0]
+    await _until_forgotten(pipeline)
+
+    told = msgspec.json.decode(post.body)["output"]
+    fetched = await pipeline.http.get(told["download_url"])
+    again = await pipeline.http.get(told["download_url"])
+
+    assert len(fetched.content) == told["bytes"]
+    assert again.status_code == 404
 
 
 async def test_what_is_kept_is_posted_too(pipeline: Pipeline, receiver: Receiver) -> None:
