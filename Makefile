@@ -1,5 +1,6 @@
 # Every command we use; `make` explains them. `make run` and `make test` set up what they need.
 #   make run HTTP_PORT=8001        make test ARGS="-k lease"        make lock ARGS=--upgrade
+#   make images TAG=1.2.3 IMAGES=registry.example.com/decibus
 
 PYTHON ?= python3
 ARGS ?=
@@ -13,18 +14,26 @@ uv_version := 0.13.8
 # A stamp says what is installed. Its name holds a checksum of the locks, so that it is the content
 # that counts and not the time of a checkout.
 sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d ' ' -f 1)
+# Where `make images` puts them: <IMAGES>/<service>:<TAG>; and with what it builds.
+IMAGES ?= decibus
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILDER ?= $(shell for each in docker podman buildah; do \
+	$$each info >/dev/null 2>&1 && echo $$each && break; done)
+TARGETS ?= $(SERVICES)
+
 can_run := $(venv)/.can-run-$(call sum,pyproject.toml laptop/requirements.txt)
 can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt tests/requirements.txt)
 can_train := .tools/demo-model-$(call sum,tools/train_demo_model/requirements.txt)
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
+chart_tools := .tools/.charts-$(call sum,tests/charts/gotools/go.mod tests/charts/gotools/score/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber bench-transcoder demo-model lock influxd clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber bench-transcoder demo-model lock influxd images charts chart-readme clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
-setup: $(can_test) programs $(go_tools) ## Install all that developing needs: .venv, .tools, system packages
+setup: $(can_test) programs $(go_tools) $(chart_tools) ## Install all that developing needs: .venv, .tools, system packages
 
 run: $(can_run) ## Run the whole pipeline on this machine, until Ctrl-C
 	@exec $(bin)/python -m laptop
@@ -86,8 +95,9 @@ demo-model: $(can_train) programs ## Train the demo model anew, over an hour on 
 	@$(can_train)/bin/python -m tools.train_demo_model $(ARGS)
 
 # The union first: it constrains the others, so that a package has one version everywhere.
-compile = $(bin)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
-	--python-version 3.11 $(ARGS) pyproject.toml
+resolve = $(bin)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+	--python-version 3.11 $(ARGS)
+compile = $(resolve) pyproject.toml
 lock: $(bin)/uv ## Lock the dependencies of pyproject.toml; ARGS=--upgrade takes newer versions
 	$(compile) --all-extras --group laptop --group test --group lint --group build \
 		--output-file tests/requirements.txt
@@ -98,6 +108,23 @@ lock: $(bin)/uv ## Lock the dependencies of pyproject.toml; ARGS=--upgrade takes
 		{ set +x; } 2>/dev/null; done
 	$(compile) --extra transcriber --group demo-model \
 		--constraint tests/requirements.txt --output-file tools/train_demo_model/requirements.txt
+	$(resolve) --group build --constraint tests/requirements.txt --output-file services/requirements-build.txt
+	$(resolve) --group cuda --output-file services/transcriber/requirements-cuda.txt
+
+charts: setup ## Run only the tests of the charts, the overlays and the images
+	$(bin)/python -m pytest tests/charts tests/images $(ARGS)
+
+chart-readme: $(can_test) ## Write the charts' README.md from their values
+	@$(bin)/python charts/readme.py
+
+images: ## Build the images, with docker, podman or buildah; TARGETS="gateway transcriber-cuda" some
+	@test -n "$(BUILDER)" || { echo "there is no docker, podman or buildah that works here" >&2; exit 1; }
+	@set -e; for target in $(TARGETS); do set -x; \
+		$(BUILDER) build $(if $(filter buildah,$(BUILDER)),--layers) --file services/Containerfile \
+		$(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) $(ARGS) \
+		--build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) \
+		--target $$target --tag $(IMAGES)/$$target:$(TAG) .; \
+		{ set +x; } 2>/dev/null; done
 
 clean: ## Delete all that was installed, built and stored here
 	rm -rf $(venv) .tools var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -152,6 +179,19 @@ influxd: ## Build InfluxDB 2 for the tests that need it, with go and cargo: a qu
 		go install github.com/influxdata/pkg-config && \
 		PKG_CONFIG="$$GOBIN/pkg-config" RUSTC_WRAPPER="$(CURDIR)/tests/influxd/rustc" \
 		go install -tags sqlite_foreign_keys,sqlite_json github.com/influxdata/influxdb/v2/cmd/influxd
+
+# Helm 3 and 4 have one name, so that each is built by itself.
+chart_build = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$(CURDIR)/.tools/bin/
+$(chart_tools):
+	@mkdir -p .tools/bin && rm -f .tools/.charts-*
+	@echo "building helm, kustomize and others for the tests of the charts: some minutes, once"
+	@if command -v go >/dev/null && cd tests/charts/gotools \
+		&& $(chart_build)helm" helm.sh/helm/v4/cmd/helm && $(chart_build)helm3" helm.sh/helm/v3/cmd/helm \
+		&& $(chart_build)kustomize" sigs.k8s.io/kustomize/kustomize/v5 \
+		&& $(chart_build)kubeconform" github.com/yannh/kubeconform/cmd/kubeconform \
+		&& cd score && $(chart_build)kube-score" github.com/zegl/kube-score/cmd/kube-score; \
+		then touch "$(CURDIR)/$@"; \
+		else echo "go is missing or cannot build tests/charts/gotools: the tests of the charts are left out"; fi
 
 $(bin)/uv: | $(can_test)
 	@$(install) 'uv==$(uv_version)'

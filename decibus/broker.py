@@ -9,6 +9,7 @@ key-value watcher notices one after 19 s, and its `flush` is no barrier for a fr
 """
 
 import asyncio
+import ssl
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -39,6 +40,7 @@ from decibus import provision
 from decibus.errors import BacklogFull, DecibusError, Unavailable
 from decibus.pull import Delivery, Pull, status_of
 from decibus.refusals import LIMIT_REACHED, REQUEST_TIMEOUT_S, is_full, translated
+from decibus.settings import NatsLogin, SettingsError
 from decibus.telemetry import NATS_CONNECTED, NATS_RECONNECTS, SLOW_CONSUMER
 from decibus.topology import (
     ERRANDS,
@@ -58,6 +60,7 @@ _WRONG_LAST_SEQUENCE: Final = (10071, 10164)
 _NOTHING_TO_DELETE: Final = (10037, 10043, 10057)  # how servers say: there is no such message
 _INBOX_PREFIX: Final = "_INBOX"  # of all clients, also those with a prefix of their own
 _TAKE_EXPIRES_S: Final = 0.2
+_ANONYMOUS: Final = NatsLogin()
 
 
 class Conflict(DecibusError):
@@ -649,11 +652,13 @@ class Broker:
 
 
 @asynccontextmanager
-async def connect(url: str, *, name: str) -> AsyncIterator[Broker]:
+async def connect(url: str, *, name: str, login: NatsLogin = _ANONYMOUS) -> AsyncIterator[Broker]:
     """
     Connect, waiting for a server as long as it takes; `url` may name several, with commas.
 
-    nats-py reconnects for ever; when it gives up all the same, `Broker.when_closed` tells.
+    Answers come to inboxes under `_INBOX_<name>`, so that a server can keep everybody else from
+    listening there. nats-py reconnects for ever; when it gives up all the same,
+    `Broker.when_closed` tells.
     """
     connection = Client()
     broker = Broker(connection)
@@ -676,6 +681,11 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Broker]:
         await connection.connect(
             url.split(","),
             name=name,
+            inbox_prefix=f"{_INBOX_PREFIX}_{name}",
+            user=login.nats_user or None,
+            password=login.nats_password or None,
+            user_credentials=login.nats_creds or None,
+            tls=_tls(login),
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.25,  # type: ignore[arg-type]  # typed int, used as seconds
             ping_interval=10,
@@ -692,6 +702,19 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Broker]:
         is_ending = True
         with suppress(nats.errors.Error, OSError):  # it may be away already
             await connection.close()
+
+
+def _tls(login: NatsLogin) -> ssl.SSLContext | None:
+    """Return what to encrypt with; None leaves it to the URL, with the system's authorities."""
+    if not (login.nats_ca or login.nats_cert):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=login.nats_ca or None)
+        if login.nats_cert:
+            context.load_cert_chain(login.nats_cert, login.nats_key or None)
+    except OSError as error:
+        raise SettingsError(f"NATS_CA, NATS_CERT, NATS_KEY: {error}") from error
+    return context
 
 
 def _stored(message: api.RawStreamMsg) -> Stored:

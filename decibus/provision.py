@@ -72,7 +72,13 @@ async def _declare_stream(js: JetStreamContext, wanted: api.StreamConfig, replic
 
 
 async def _declare_consumer(js: JetStreamContext, stream: str, wanted: api.ConsumerConfig) -> None:
-    found = (await js.add_consumer(stream, wanted)).config
+    # Asked for first: who may only look is content with what is there.
+    try:
+        found = (await js.consumer_info(stream, str(wanted.durable_name))).config
+    except nats.js.errors.NotFoundError:
+        found = (await js.add_consumer(stream, wanted)).config
+    if _drift(wanted, found):
+        found = (await js.add_consumer(stream, wanted)).config
     if drift := _drift(wanted, found):
         raise Mismatch(f"consumer {wanted.durable_name} has {', '.join(drift)}")
 

@@ -20,7 +20,24 @@ class SettingsError(Exception):
     """The environment is no valid configuration; the message names every bad variable."""
 
 
-class ManagementSettings(msgspec.Struct, frozen=True, kw_only=True):
+class NatsLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Who we are to NATS, and whom we trust; the variables are those of the `nats` command.
+
+    By name and password, or by a file of credentials. `nats_ca` is a file of the authorities that
+    may have signed the server's certificate; `nats_cert` and `nats_key` are our own. What is not
+    set is not shown.
+    """
+
+    nats_user: str = ""
+    nats_password: str = ""
+    nats_creds: str = ""
+    nats_ca: str = ""
+    nats_cert: str = ""
+    nats_key: str = ""
+
+
+class ManagementSettings(NatsLogin, frozen=True, kw_only=True):
     """
     What every service can be told.
 

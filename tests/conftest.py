@@ -7,8 +7,8 @@ What every test can ask for: a real nats-server of its own, and the `nats` comma
     nats_cli       the `nats` of tests/gotools, for tests marked `natscli`
     service        starts services as processes, and ends them after the test
 
-Tests marked `natscli`, `espeak`, `prometheus`, `database` and `influxd` are left out, and told,
-where those commands are missing.
+Tests marked `natscli`, `helm`, `images`, `espeak`, `prometheus`, `database` and `influxd` are left
+out, and told, where what they need is missing.
 
 A test that blocks the event loop from within our own code fails.
 """
@@ -19,6 +19,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -33,6 +35,7 @@ from tests.processes import Service
 
 TOOLS: Final = Path(__file__).parent.parent / ".tools" / "bin"
 TIMEOUT_S: Final = 10.0
+CHART_TOOLS: Final = ("helm", "helm3", "kustomize", "kubeconform", "kube-score")
 BUILD_TOOLS: Final = "cd tests/gotools && GOBIN=$(realpath ../..)/.tools/bin go install tool"
 LEFT_OUT: Final = pytest.StashKey[list[str]]()
 
@@ -182,6 +185,25 @@ def nats_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Nats
 
 
 @pytest.fixture
+def configured(tmp_path: Path) -> Iterator[Callable[[str], NatsServer]]:
+    """Start the newest server with more configuration; ended after the test."""
+    started: list[NatsServer] = []
+
+    def start(config: str) -> NatsServer:
+        folder = tmp_path / f"configured-{len(started)}"
+        folder.mkdir()
+        version = list(SERVERS)[-1]
+        server = NatsServer(SERVERS[version], version, folder, config=config)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture
 def nats_cli() -> Path:
     """The `nats` tool."""
     tool = _nats_cli()
@@ -194,8 +216,30 @@ def _nats_cli() -> Path | None:
     return _tool("nats") or (Path(found) if found else None)
 
 
-NEEDED: Final = {
+IMAGES: Final = {
+    service: f"localhost/decibus/{service}:{metadata.version('decibus')}"
+    for service in ("gateway", "analyzer", "transcriber", "transcoder", "recorder")
+}
+"""The images that `make images` makes with podman or buildah."""
+
+
+@cache
+def _has_images() -> bool:
+    podman = shutil.which("podman")
+    return podman is not None and all(
+        subprocess.run([podman, "image", "exists", name], check=False).returncode == 0
+        for name in IMAGES.values()
+    )
+
+
+NEEDED: Final[dict[str, tuple[str, Callable[[], object], str]]] = {
     "natscli": ("nats", _nats_cli, BUILD_TOOLS),
+    "helm": (
+        "helm, kustomize or kubeconform",
+        lambda: all(_tool(name) for name in CHART_TOOLS),
+        "with Go, make setup",
+    ),
+    "images": ("podman, with our images", _has_images, "make images BUILDER=podman"),
     "espeak": ("espeak-ng", lambda: shutil.which("espeak-ng"), "apt install espeak-ng"),
     "influxd": (
         "influxd",
@@ -206,8 +250,8 @@ NEEDED: Final = {
     "prometheus": ("prometheus", lambda: shutil.which("promtool"), "apt install prometheus"),
 }
 """Marker: the command that its tests need, whether it is here, how to get it."""
-NOT_IN_CI: Final = {"influxd"}
-"""It takes a quarter of an hour to build: CI runs what can do with another database."""
+NOT_IN_CI: Final = {"images", "influxd"}
+"""They take CI too long to build; of InfluxDB it runs what can do with another database."""
 
 
 @pytest.fixture

@@ -26,14 +26,14 @@ from decibus.errors import DecibusError, NotFound
 from decibus.jobs import Job
 from decibus.ledger import Ledger
 from decibus.messages import Task
-from decibus.settings import from_environment
+from decibus.settings import NatsLogin, from_environment
 from decibus.telemetry import TRACEPARENT, configure_logs, trace_id, traceparent
 from decibus.topology import AUDIO, QUEUES
 
 _PATIENCE_S: Final = 10.0
 
 
-class DeadSettings(msgspec.Struct, frozen=True, kw_only=True):
+class DeadSettings(NatsLogin, frozen=True, kw_only=True):
     """Which pipeline to look at."""
 
     nats_url: str = "nats://127.0.0.1:4222"
@@ -144,7 +144,7 @@ async def main(settings: DeadSettings, arguments: argparse.Namespace) -> int:
     try:
         async with (
             asyncio.timeout(_PATIENCE_S) as patience,
-            connect(settings.nats_url, name="dead") as broker,
+            connect(settings.nats_url, name="dead", login=settings) as broker,
         ):
             patience.reschedule(None)
             return await _serve(Mortuary(broker), arguments)
