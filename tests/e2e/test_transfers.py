@@ -135,7 +135,7 @@ def test_large_files_pass_in_little_memory(
     digests = {_digest(reader) for reader in readers}
 
     assert digests == {hashlib.sha256(large.read_bytes()).hexdigest()}
-    assert gateway.service.peak_rss_mb() - before < 100
+    assert gateway.service.peak_rss_mb() - before < 64
 
 
 def _digest(reader: "subprocess.Popen[bytes]") -> str:
