@@ -16,7 +16,17 @@ import structlog
 from decibus import telemetry
 from decibus.broker import Broker
 from decibus.errors import DecibusError
-from decibus.topology import BUCKETS, DEAD, DEAD_PREFIX, ERRANDS, INFLUX, LOGS, QUEUES, STORES
+from decibus.topology import (
+    BUCKETS,
+    DEAD,
+    DEAD_PREFIX,
+    ERRANDS,
+    INFLUX,
+    JOURNALS,
+    LOGS,
+    QUEUES,
+    STORES,
+)
 
 log = structlog.get_logger()
 
@@ -25,6 +35,7 @@ _STREAMS: Final = (
     *(queue.stream for queue in (*QUEUES.values(), *ERRANDS)),
     *(bucket.stream for bucket in BUCKETS),
     *(store.stream for store in STORES),
+    *(journal.stream for journal in JOURNALS),
     *(log.stream for log in LOGS),
 )
 # Not that of `influx`: without an InfluxDB nobody reads there, and a recorder tells its own.

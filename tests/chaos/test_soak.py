@@ -161,6 +161,8 @@ async def test_a_steady_load_leaves_nothing_behind(
         "gateway": service("gateway", **env, **door),
         "analyzer": service("analyzer", **env),
         "transcriber": service("transcriber", **env),
+        "transcoder": service("transcoder", **env),
+        "recorder": service("recorder", **env),
     }
     for each in crew.values():
         await asyncio.to_thread(each.until_ready)

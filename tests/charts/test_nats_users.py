@@ -27,7 +27,7 @@ from tests.speech import say, silence, wav
 pytestmark = pytest.mark.helm
 
 PERMISSIONS: Final[Any] = yaml.safe_load((CHART / "files" / "nats-permissions.yaml").read_text())
-SERVICES: Final = ("gateway", "analyzer", "transcriber", "recorder")
+SERVICES: Final = ("gateway", "analyzer", "transcriber", "transcoder", "recorder")
 
 
 class Server:
@@ -120,6 +120,10 @@ def test_each_service_does_its_work_as_its_own_user(
     assert kept.json()["status"] == "done"
     assert kept.json()["transcription"]
     assert httpx.delete(url + kept.headers["location"], timeout=30).status_code == 204
+    asked = {"extension": "flac", "retention": "once"}
+    converted = httpx.post(f"{url}/transcode", files=files, data=asked, timeout=60)
+    assert converted.status_code == 200
+    assert converted.content.startswith(b"fLaC")
     command = [sys.executable, "-m", "services.gateway.dead", "list"]
     gateway = os.environ | server.login("gateway")
     subprocess.run(command, cwd=ROOT, env=gateway, check=True, timeout=30)

@@ -187,14 +187,13 @@ def test_names_are_unique_and_of_one_release() -> None:
 
 
 def test_keda_asks_for_the_queues_that_there_are() -> None:
-    coming = {"transcoder": ("JOBS_TRANSCODE", "transcoder")}
     queues = {queue.consumer: (queue.stream, queue.consumer) for queue in QUEUES.values()}
     for document in documents(template(CHART / "ci" / "keda-values.yaml")):
         if document["kind"] in {"ScaledObject", "ScaledJob"}:
             (trigger,) = document["spec"]["triggers"]
             worker = document["metadata"]["name"].removeprefix("release-")
             asked = trigger["metadata"]
-            assert (asked["stream"], asked["consumer"]) == (coming | queues)[worker]
+            assert (asked["stream"], asked["consumer"]) == queues[worker]
             assert asked["account"] == "DECIBUS"
             assert (
                 asked["natsServerMonitoringEndpoint"] == "release-nats.here.svc.cluster.local:8222"

@@ -25,6 +25,8 @@ ALERTS: Final = CHART / "alerts.yaml"
 FROM_THE_LIBRARY: Final = {"process_cpu_seconds_total", "process_resident_memory_bytes"}
 """What prometheus-client tells of any Python process."""
 
+SERVICES: Final = ("gateway", "analyzer", "transcriber", "transcoder", "recorder")
+
 pytestmark = pytest.mark.prometheus
 Start = Callable[..., Service]
 
@@ -122,7 +124,7 @@ def prometheus(folder: Path, targets: dict[str, int]) -> Iterator[str]:
 def test_prometheus_scrapes_all_services_and_every_query_is_answered(
     nats_server: NatsServer, service: Start, tmp_path: Path
 ) -> None:
-    ports = {name: free_port() for name in ("gateway", "analyzer", "transcriber")}
+    ports = {name: free_port() for name in SERVICES}
     http_port = free_port()
     given = {"NATS_URL": nats_server.url, "DECIBUS_MODEL": "demo", "HTTP_PORT": str(http_port)}
     started = [service(name, METRICS_PORT=str(port), **given) for name, port in ports.items()]
@@ -150,7 +152,9 @@ def test_prometheus_scrapes_all_services_and_every_query_is_answered(
         ended = "sum by (task) (decibus_jobs_ended_total)"
         wait_for(lambda: _by_task(ask(ended)).get("analyze") == 3, within_s=20, what="3 jobs")
 
-        assert number("sum(up)") == number("sum(decibus_ready)") == len(ports)
+        # What is ready is told once a second, and scraped once a second.
+        wait_for(lambda: number("sum(decibus_ready)") == len(ports), within_s=10, what="all ready")
+        assert number("sum(up)") == len(ports)
         assert number('sum(decibus_audio_seconds_total{task="analyze"})') == pytest.approx(3.0)
         assert number('sum(http_server_requests_total{http_response_status_code="415"})') == 1
         assert number('sum(decibus_slots{task="analyze"})') == 1

@@ -274,6 +274,7 @@ def test_every_task_has_one_queue() -> None:
     assert {queue.subject("k") for queue in QUEUES.values()} == {
         "jobs.analyze.k",
         "jobs.transcribe.k",
+        "jobs.transcode.k",
     }
 
 

@@ -12,6 +12,7 @@ from services.recorder.influx import Influx
 from tests.databases import Database
 from tests.processes import wait_for
 from tests.recorder.conftest import message, settings_for
+from tools.dashboards.boards import BOARDS
 
 HOURS = (
     'from(bucket: "calls_1h") |> range(start: -3h)'
@@ -90,3 +91,20 @@ def test_flux_tells_what_the_points_say_and_sums_up_the_hours(
     hours = wait_for(lambda: influx.ask(HOURS), within_s=60, what="the task has run")
     assert sum(row["_value"] for row in hours) == 101
     assert all(row["_time"].minute == 0 for row in hours)
+
+
+def test_the_dashboards_ask_what_influxdb_answers(influx: Influx) -> None:
+    influx.write(b"\n".join(message(number, at_us=NOW_US + number) for number in range(1, 11)))
+    shown = "option v = {timeRangeStart: -1h, timeRangeStop: now(), windowPeriod: 1h}\n"
+    panels = [each for board in BOARDS for each in board.panels if each.source == "influxdb"]
+
+    answers = {
+        each.title: influx.ask(shown + query.text) for each in panels for query in each.queries
+    }
+
+    counted = [row["_value"] for row in answers["Calls by how they ended"]]
+    assert sum(counted) == 10
+    assert {row["source"] for row in answers["Calls by door"]} == {"http"}
+    dots = answers["Latency over length"]
+    assert sorted(row["latency"] for row in dots) == [number / 100 for number in range(1, 11)]
+    assert all(answers.values())

@@ -305,4 +305,102 @@ WORK: Final = Board(
     ),
 )
 
-BOARDS: Final = (OVERVIEW, QUEUES, WORK)
+_POINTS: Final = """from(bucket: "calls")
+  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
+  |> filter(fn: (r) => r._measurement == "{measurement}")
+  |> filter(fn: (r) => {fields})
+"""
+_WINDOWED: Final = "aggregateWindow(every: v.windowPeriod, fn: {fn}, createEmpty: false)"
+
+
+def _counted(measurement: str, by: str) -> Query:
+    points = _POINTS.format(measurement=measurement, fields='r._field == "attempt"')
+    counted = _WINDOWED.format(fn="count")
+    return Query(f'{points}  |> group(columns: ["{by}"])\n  |> {counted}')
+
+
+def _quantile(field: str, q: float) -> Query:
+    points = _POINTS.format(measurement="task", fields=f'r._field == "{field}"')
+    fn = f"(tables=<-, column) => tables |> quantile(q: {q}, column: column)"
+    return Query(f'{points}  |> group(columns: ["task"])\n  |> {_WINDOWED.format(fn=fn)}')
+
+
+_SCATTER: Final = Query(
+    _POINTS.format(measurement="call", fields='r._field == "audio_length" or r._field == "latency"')
+    + """  |> group(columns: ["status"])
+  |> pivot(rowKey: ["_time", "status"], columnKey: ["_field"], valueColumn: "_value")
+  |> filter(fn: (r) => exists r.audio_length and exists r.latency)
+  |> keep(columns: ["audio_length", "latency", "status"])
+  |> limit(n: 5000)"""
+)
+
+CALLS: Final = Board(
+    uid="decibus-calls",
+    title="decibus / calls",
+    says="Every call, as InfluxDB has it.",
+    rows=(
+        Row(
+            "Calls",
+            (
+                Panel(
+                    "Calls by how they ended",
+                    (_counted("call", "status"),),
+                    "`failed` is our fault, `refused` the sender's, `withdrawn` was deleted first.",
+                    source="influxdb",
+                ),
+                Panel(
+                    "Calls by door",
+                    (_counted("call", "source"),),
+                    "HTTP, NATS, OpenAI's API or /jobs/.",
+                    source="influxdb",
+                ),
+                Panel(
+                    "Latency over length",
+                    (_SCATTER,),
+                    "A dot a call: how long the audio was, how long its report took, in seconds.",
+                    kind="xychart",
+                    source="influxdb",
+                ),
+                Panel(
+                    "Wait of a task, 95 %",
+                    (_quantile("queue_wait", 0.95),),
+                    "In the queue, before any work.",
+                    unit="s",
+                    source="influxdb",
+                    width=12,
+                ),
+                Panel(
+                    "Work of a task, 95 %",
+                    (_quantile("work", 0.95),),
+                    "What a worker took for it.",
+                    unit="s",
+                    source="influxdb",
+                    width=12,
+                ),
+            ),
+        ),
+        Row(
+            "The way there",
+            (
+                Panel(
+                    "Written",
+                    (
+                        Query(f"sum(rate(decibus_points_written_total{_RATE}))", "taken"),
+                        Query(f"sum(rate(decibus_points_refused_total{_RATE}))", "refused"),
+                        Query(f"sum(rate(decibus_points_dropped_total{_RATE}))", "dropped"),
+                    ),
+                    "Refused lines are in JOBS_DEAD; dropped ones are counted nowhere.",
+                    width=12,
+                ),
+                Panel(
+                    "Not written yet",
+                    (Query('max(decibus_consumer_lag{consumer="influx"})', "points"),),
+                    "They wait in the stream METRICS, for seven days at most.",
+                    width=12,
+                ),
+            ),
+        ),
+    ),
+)
+
+BOARDS: Final = (OVERVIEW, QUEUES, WORK, CALLS)

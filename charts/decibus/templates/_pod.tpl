@@ -81,6 +81,10 @@ containers:
       - name: WEBHOOK_SECRET
         valueFrom: {secretKeyRef: {name: {{ . }}, key: secret}}
       {{- end }}
+      {{- with $service.links.existingSecret }}
+      - name: SIGNING_KEYS
+        valueFrom: {secretKeyRef: {name: {{ . }}, key: keys}}
+      {{- end }}
       {{- end }}
       {{- if $isTranscriber }}
       {{- include "decibus.modelEnv" .root | nindent 6 }}
