@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from honcho.environ import parse_procfile
@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_server: str | None = None
     var_dir: str = str(programs.ROOT / "var")
     procfile: str = str(programs.ROOT / "Procfile")
+    transcoder_mode: Literal["deployment", "job"] = "deployment"
 
 
 class Stopped(Exception):
@@ -76,6 +77,8 @@ async def pipeline(settings: Settings, nats: Sequence[str], nats_port: int, lock
         "PYTHONUNBUFFERED": "1",
     }
     services = _services(Path(settings.procfile))
+    if settings.transcoder_mode == "job":
+        services["transcoder"] = [sys.executable, "-m", "laptop.on_demand"]
     output = Output(["nats-server", *services], hide=nats_server.CHATTER)
 
     async with running({"nats-server": nats}, env=env, output=output, pass_fds=[lock]) as broker:

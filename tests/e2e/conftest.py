@@ -26,7 +26,7 @@ READY: Final = re.compile(r"decibus is ready")
 class MakeRun:
     """`make run` in a process group of its own, with what it prints."""
 
-    def __init__(self, var: Path, *, http_port: int, nats_port: int) -> None:
+    def __init__(self, var: Path, *, http_port: int, nats_port: int, **more: str) -> None:
         self.http_port = http_port
         self.nats_port = nats_port
         self._log = var.with_suffix(".log")
@@ -35,6 +35,7 @@ class MakeRun:
             "NATS_PORT": str(nats_port),
             "VAR_DIR": str(var),
             "DECIBUS_MODEL": "demo",
+            **more,
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -12,7 +12,7 @@ import pytest
 
 from services.gateway.rpc import COMMAND
 from tests.e2e.conftest import MakeRun, report
-from tests.processes import free_port
+from tests.processes import family, free_port, wait_for
 from tests.signals import encode, sine
 from tests.speech import say, silence, wav
 
@@ -89,3 +89,32 @@ def test_a_second_run_is_quick_and_still_has_the_reports(make_run: MakeRun, var:
 
     assert took_s < 10
     assert kept == first
+
+
+def test_a_transcoder_for_each_job_runs_while_there_is_one_and_no_longer(var: Path) -> None:
+    run = MakeRun(var, http_port=free_port(), nats_port=free_port(), TRANSCODER_MODE="job")
+    try:
+        run.until_ready()
+
+        answers = [
+            httpx.post(
+                f"{run.url}/transcode",
+                files={"file": ("take.wav", encode(sine(seconds, -23.0), 48_000, "wav16"))},
+                data={"extension": "flac"},
+                timeout=60,
+            )
+            for seconds in (1.0, 2.0)
+        ]
+
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert all(answer.content.startswith(b"fLaC") for answer in answers)
+        wait_for(lambda: not transcoders(run), within_s=20, what="all have ended")
+        assert run.printed.count('"one_job_ended"') == run.printed.count('"worker_started"') == 2
+    finally:
+        run.ctrl_c()
+
+
+def transcoders(run: MakeRun) -> list[int]:
+    """Return the processes that convert now."""
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in family(run.process.pid)}
+    return [pid for pid, command in commands.items() if b"services.transcoder" in command]
