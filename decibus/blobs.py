@@ -15,7 +15,7 @@ import hashlib
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Annotated, BinaryIO, Final, Self
@@ -27,6 +27,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from decibus.errors import BadRequest, BlobGone, StorageFull, TooLarge, Unavailable
+from decibus.inboxes import Inboxes
 from decibus.refusals import is_full, translated
 
 _DIGEST_TYPE: Final = "SHA-256="
@@ -41,6 +42,9 @@ _PULL_EXPIRES_NS: Final = 250_000_000  # how soon the server says that it has no
 _READER_EXPIRES_NS: Final = 30_000_000_000  # when it drops the consumer of a client that died
 _IN_FLIGHT: Final = 32  # chunks of all puts that wait for an ack: 16 MiB, what a server holds well
 _LOOK_EVERY_S: Final = 0.25  # whether the connection still is the one that answers would come by
+_FEW_CHUNKS: Final = 4  # are asked for one by one: a reader costs as much as several questions
+_DIRECT_S: Final = 1.0
+_MAX_PLACES: Final = 256  # objects of which a store knows where their messages are
 
 
 class _Options(msgspec.Struct, frozen=True):
@@ -79,6 +83,13 @@ class Listed(msgspec.Struct, frozen=True):
     stored_at: datetime
 
 
+class _Place(msgspec.Struct, frozen=True):
+    """Where in the stream an object's messages are: the sequences of its chunks, and its meta's."""
+
+    chunks: tuple[int, ...]
+    meta: int
+
+
 class Unfinished(msgspec.Struct, frozen=True):
     """Chunks without a meta: of a put that goes on, or of one that died."""
 
@@ -105,6 +116,8 @@ class Blobs:
         idle_s: float = 8.0,
     ) -> None:
         self._connection = connection
+        self._inboxes = Inboxes(connection)
+        self._places: dict[str, _Place] = {}
         self._bucket = bucket
         self._stream = f"OBJ_{bucket}"
         self._chunk_bytes = chunk_bytes
@@ -113,19 +126,22 @@ class Blobs:
         self._in_flight = _Slots(_IN_FLIGHT)
         self._erasing = asyncio.Semaphore(_ERASURES)
 
-    async def put(self, name: str, source: AsyncIterator[bytes], *, limit: int) -> Blob:
+    async def put(
+        self, name: str, source: AsyncIterator[bytes], *, limit: int, is_new: bool = False
+    ) -> Blob:
         """
         Store what `source` yields; it replaces an object of that name.
 
-        Raises `TooLarge` as soon as `limit` bytes are passed. Whatever goes wrong, cancellation
-        included, what had been stored is erased before the error reaches the caller.
+        With `is_new` there is none, as the name was made up for it: none is looked for. Raises
+        `TooLarge` as soon as `limit` bytes are passed. Whatever goes wrong, cancellation included,
+        what had been stored is erased before the error reaches the caller.
         """
         meta_subject = self._meta_subject(name)
         nuid = secrets.token_hex(11)
-        async with _Inbox(self._connection, self._in_flight) as acks:
+        async with _Inbox(self._connection, self._inboxes, self._in_flight) as acks:
             try:
                 blob = await self._write_chunks(name, nuid, source, limit, acks)
-                replaced = await self._find(name)
+                replaced = None if is_new else await self._find(name)
                 meta = msgspec.json.encode(blob)
                 await self._store(acks, meta_subject, meta, {"Nats-Rollup": "sub"})
                 await self._settle(acks)
@@ -140,8 +156,11 @@ class Blobs:
         """Return what the store knows of an object, or raise `BlobGone`."""
         blob = await self._find(name)
         if blob is None:
-            raise BlobGone(f"{name}: not in the store {self._bucket}")
+            raise self._gone(name)
         return blob
+
+    def _gone(self, name: str) -> BlobGone:
+        return BlobGone(f"{name}: not in the store {self._bucket}")
 
     async def is_whole(self, name: str) -> bool:
         """Whether an object and every chunk of it is there: at `max_age` its chunks go first."""
@@ -194,10 +213,22 @@ class Blobs:
         Raises `BlobGone` within a second of finding that chunks are missing, and when the digest
         is wrong; `into` then holds a part of it.
         """
-        blob = await self.info(name)
-        async with aclosing(self._verified(blob)) as chunks:
+        found = await self._look(name)
+        if found is None:
+            raise self._gone(name)
+        blob, meta = found
+        sequences: list[int] = []
+        sha256 = hashlib.sha256()
+
+        def take(chunk: bytes) -> None:
+            sha256.update(chunk)
+            into.write(chunk)
+
+        async with aclosing(self._chunks(blob, sequences)) as chunks:
             async for chunk in chunks:
-                await asyncio.to_thread(into.write, chunk)
+                await asyncio.to_thread(take, chunk)
+        _verify(blob, sha256.hexdigest())
+        self._remember(name, _Place(tuple(sequences), meta))
         return blob
 
     async def stream(self, name: str) -> AsyncGenerator[bytes, None]:
@@ -206,16 +237,24 @@ class Blobs:
 
         Whoever may stop early reads it in `contextlib.aclosing`, which ends the consumer too.
         """
-        async with aclosing(self._verified(await self.info(name))) as chunks:
+        blob = await self.info(name)
+        sha256 = hashlib.sha256()
+        async with aclosing(self._chunks(blob, [])) as chunks:
             async for chunk in chunks:
+                await asyncio.to_thread(sha256.update, chunk)
                 yield chunk
+        _verify(blob, sha256.hexdigest())
 
     async def delete(self, name: str) -> bool:
         """
         Remove an object, leaving no marker; tell whether there was one.
 
         Its bytes are overwritten in the store's files before this returns: 8 to 20 ms a megabyte.
+        Where its messages are is known of what was fetched here, and else looked for.
         """
+        place = self._places.pop(name, None)
+        if place is not None and await self._erase_all(place.chunks, bare=(place.meta,)):
+            return True
         blob = await self._find(name)
         if blob is None:
             return False
@@ -281,23 +320,22 @@ class Blobs:
                 if blob and blob.nuid == nuid:
                     await self._erase(self._meta_subject(name))
 
-    async def _verified(self, blob: Blob) -> AsyncGenerator[bytes, None]:
-        sha256 = hashlib.sha256()
-        async with aclosing(self._chunks(blob)) as chunks:
-            async for chunk in chunks:
-                await asyncio.to_thread(sha256.update, chunk)
-                yield chunk
-        if sha256.hexdigest() != blob.sha256:
-            raise BlobGone(f"{blob.name}: SHA-256 is {sha256.hexdigest()}, not {blob.sha256}")
-
-    async def _chunks(self, blob: Blob) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self, blob: Blob, sequences: list[int]) -> AsyncGenerator[bytes, None]:
         """
-        Yield each chunk once.
+        Yield each chunk once, and add to `sequences` where it is.
 
         A reader that ends early, because the server was restarted or has no more, is replaced by
         one that starts behind the last chunk. Opening that one tells what is still there.
         """
         received = last_seq = 0
+        while received < blob.chunks <= _FEW_CHUNKS:
+            message = await self._ask(blob, last_seq)
+            if message is None:  # a reader will find out why
+                break
+            received += 1
+            last_seq = int((message.headers or {})["Nats-Sequence"])
+            sequences.append(last_seq)
+            yield message.data
         waiting_since = time.monotonic()
         while received < blob.chunks:
             if time.monotonic() - waiting_since > self._idle_s:
@@ -306,8 +344,24 @@ class Blobs:
                 async for message in messages:
                     received += 1
                     last_seq = message.metadata.sequence.stream
+                    sequences.append(last_seq)
                     yield message.data
                     waiting_since = time.monotonic()
+
+    async def _ask(self, blob: Blob, last_seq: int) -> Msg | None:
+        """
+        Return the chunk behind `last_seq`, from any server that has it; None if that has none.
+
+        A chunk never changes, so that it does not matter who answers.
+        """
+        subject = self._chunk_subject(blob.nuid)
+        request = msgspec.json.encode({"seq": last_seq + 1, "next_by_subj": subject})
+        direct = f"$JS.API.DIRECT.GET.{self._stream}"
+        try:
+            message = await self._connection.request(direct, request, timeout=_DIRECT_S)
+        except nats.errors.Error:
+            return None
+        return None if _status(message) else message
 
     async def _read(self, blob: Blob, last_seq: int, left: int) -> AsyncGenerator[Msg, None]:
         """Yield the `left` chunks behind `last_seq`; end early when they cease to come."""
@@ -355,6 +409,11 @@ class Blobs:
         return created.num_pending
 
     async def _find(self, name: str) -> Blob | None:
+        found = await self._look(name)
+        return None if found is None else found[0]
+
+    async def _look(self, name: str) -> tuple[Blob, int] | None:
+        """Return an object's meta and the sequence of that, or None."""
         get = f"STREAM.MSG.GET.{self._stream}"  # answered by the leader, so never out of date
         try:
             answer = await self._call(get, last_by_subj=self._meta_subject(name))
@@ -364,7 +423,12 @@ class Blobs:
             blob = msgspec.json.decode(answer.message.data, type=Blob)
         except msgspec.DecodeError as error:  # written by somebody else, who may mean harm
             raise BlobGone(f"{name}: its meta cannot be read: {error}") from error
-        return None if blob.deleted else blob
+        return None if blob.deleted else (blob, answer.message.seq)
+
+    def _remember(self, name: str, place: _Place) -> None:
+        while len(self._places) >= _MAX_PLACES:
+            del self._places[next(iter(self._places))]
+        self._places[name] = place
 
     async def _counts(self, subjects: str) -> dict[str, int]:
         """Count the messages on each of these subjects."""
@@ -380,21 +444,36 @@ class Blobs:
         overwrites it, on 2.9 as on 2.15. That holds for the files of a stream with one replica:
         the Raft logs of a replicated one keep copies until they are compacted.
         """
-        async with self._erasing, _Inbox(self._connection) as answers:
-            delete = f"$JS.API.STREAM.MSG.DELETE.{self._stream}"
-            for seq in await self._sequences(subject):
-                # An error says that the message is gone: another replica was faster.
-                while answers.unanswered >= _ERASE_WINDOW:
-                    await self._deleted(answers)
-                await answers.publish(delete, msgspec.json.encode({"seq": seq}))
-            while answers.unanswered:
-                await self._deleted(answers)
-            # What was stored meanwhile, and what could not be erased.
-            await self._purge(subject)
+        # An error says that the message is gone: another replica was faster.
+        await self._erase_all(await self._sequences(subject))
+        # What was stored meanwhile, and what could not be erased.
+        await self._purge(subject)
 
-    async def _deleted(self, answers: "_Inbox") -> None:
-        if await answers.next(_ERASE_IDLE_S) is None:
+    async def _erase_all(self, sequences: Sequence[int], *, bare: Sequence[int] = ()) -> bool:
+        """
+        Overwrite messages, and let go of bare ones; returns whether all were still there.
+
+        Bare is what has nothing of an upload but its digest: overwriting costs the server the
+        whole block around it.
+        """
+        delete = f"$JS.API.STREAM.MSG.DELETE.{self._stream}"
+        requests = [{"seq": seq} for seq in sequences]
+        requests += [{"seq": seq, "no_erase": True} for seq in bare]
+        refused = 0
+        async with self._erasing, _Inbox(self._connection, self._inboxes) as answers:
+            for request in requests:
+                while answers.unanswered >= _ERASE_WINDOW:
+                    refused += not await self._is_erased(answers)
+                await answers.publish(delete, msgspec.json.encode(request))
+            while answers.unanswered:
+                refused += not await self._is_erased(answers)
+        return not refused
+
+    async def _is_erased(self, answers: "_Inbox") -> bool:
+        message = await answers.next(_ERASE_IDLE_S)
+        if message is None:
             raise Unavailable(f"NATS: no answer within {_ERASE_IDLE_S} s")
+        return _status(message) is None and _parsed(message).error is None
 
     async def _sequences(self, subject: str) -> list[int]:
         """Return where in the stream the messages on a subject are."""
@@ -441,28 +520,44 @@ class _Inbox:
     """
     A fresh subject: what is published through here is answered here, in order.
 
-    `slots` are shared by many: who asks for `admission` holds one until an answer comes.
+    One of the `inboxes` is enough for answers; what a consumer delivers keeps the subject that it
+    was stored under, and needs a subscription of its own. `slots` are shared by many: who asks for
+    `admission` holds one until an answer comes.
     """
 
-    def __init__(self, connection: Client, slots: "_Slots | None" = None) -> None:
+    def __init__(
+        self,
+        connection: Client,
+        inboxes: Inboxes | None = None,
+        slots: "_Slots | None" = None,
+    ) -> None:
         self.unanswered = 0
         self._connection = connection
+        self._inboxes = inboxes
         self._slots = slots
         self._held = 0
         self._reconnects = 0
-        self._subject = connection.new_inbox()
+        self._subject = ""
         self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
-        self._subscription: Subscription
+        self._subscription: Subscription | None = None
 
     async def __aenter__(self) -> Self:
         with translated():
-            self._subscription = await self._connection.subscribe(self._subject, cb=self._arrive)
+            if self._inboxes is not None:
+                self._subject = await self._inboxes.open(self._arrive)
+                return self
+            self._subject = self._connection.new_inbox()
+            subscribe = self._connection.subscribe(self._subject, cb=self._arrived.put)
+            self._subscription = await subscribe
         return self
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            with suppress(nats.errors.Error):
-                await self._subscription.unsubscribe()
+            if self._inboxes is not None:
+                self._inboxes.close(self._subject)
+            elif self._subscription is not None:
+                with suppress(nats.errors.Error):
+                    await self._subscription.unsubscribe()
         finally:
             self._give_back(self._held, answered=False)
 
@@ -498,10 +593,10 @@ class _Inbox:
             return message
         return None
 
-    async def _arrive(self, message: Msg) -> None:
+    def _arrive(self, message: Msg) -> None:
         # Given back here, and not by its reader, who may be waiting for another slot.
         self._give_back(min(1, self._held), answered=True)
-        await self._arrived.put(message)
+        self._arrived.put_nowait(message)
 
     def _give_back(self, count: int, *, answered: bool) -> None:
         if self._slots:
@@ -584,11 +679,16 @@ async def _cut(
         yield bytes(rest)
 
 
+def _verify(blob: Blob, sha256: str) -> None:
+    if sha256 != blob.sha256:
+        raise BlobGone(f"{blob.name}: SHA-256 is {sha256}, not {blob.sha256}")
+
+
 def _answer(message: Msg) -> _Answer:
     """Parse an answer of JetStream, or raise what it refuses, in its words."""
     if status := _status(message):
         raise Unavailable(f"NATS: status {status}, no stream takes this")
-    answer = msgspec.json.decode(message.data, type=_Answer)
+    answer = _parsed(message)
     if answer.error is None:
         return answer
     if answer.error.err_code == _NO_MESSAGE_FOUND:
@@ -596,6 +696,10 @@ def _answer(message: Msg) -> _Answer:
     full = is_full(answer.error.err_code, answer.error.description)
     kind = StorageFull if full else Unavailable
     raise kind(f"NATS: {answer.error.description} ({answer.error.err_code})")
+
+
+def _parsed(message: Msg) -> _Answer:
+    return msgspec.json.decode(message.data, type=_Answer)
 
 
 def _status(message: Msg) -> str | None:

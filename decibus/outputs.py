@@ -38,7 +38,8 @@ class Outputs:
         """Store the file; returns the result, which knows it then."""
         with made.file:
             name = f"{OUTPUT_PREFIX}{secrets.token_hex(16)}"
-            blob = await self._blobs.put(name, _pieces(made.file), limit=OUTPUTS.max_bytes)
+            pieces = _pieces(made.file)
+            blob = await self._blobs.put(name, pieces, limit=OUTPUTS.max_bytes, is_new=True)
         return replace(
             made.result,
             output=blob.name,

@@ -193,5 +193,6 @@ def _object_stream(store: ObjectStore) -> api.StreamConfig:
         max_age=store.ttl.total_seconds(),
         max_bytes=store.max_bytes,
         allow_rollup_hdrs=True,
+        allow_direct=True,  # for chunks, which never change
         duplicate_window=120.0,
     )

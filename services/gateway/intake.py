@@ -97,7 +97,8 @@ class Intake:
         loop = asyncio.get_running_loop()
         start = loop.time()
         name = f"{UPLOAD_PREFIX}{secrets.token_hex(16)}"
-        blob = await self._blobs.put(name, body, limit=self._settings.max_upload_bytes)
+        limit = self._settings.max_upload_bytes
+        blob = await self._blobs.put(name, body, limit=limit, is_new=True)
         received = Received(blob, filename, loop.time() - start)
         UPLOAD_BYTES.inc(blob.size)
         if blob.size == 0:

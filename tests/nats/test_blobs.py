@@ -318,6 +318,32 @@ async def test_delete_leaves_nothing(store: Store) -> None:
         await store.blobs.fetch("a.wav", BytesIO())
 
 
+async def test_delete_removes_what_has_taken_the_place_of_what_was_fetched(store: Store) -> None:
+    await store.put("a.wav", noise(2 * CHUNK))
+    await store.blobs.fetch("a.wav", BytesIO())
+    await store.impatient.put("a.wav", parts(b"another"), limit=LIMIT)
+
+    assert await store.blobs.delete("a.wav") is True
+
+    assert await store.messages() == 0
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_a_small_object_is_had_directly_or_by_a_reader(
+    store: Store, *, allowed: bool
+) -> None:
+    config = (await store.js.stream_info("OBJ_audio")).config
+    config.allow_direct = allowed
+    await store.js.update_stream(config)
+    data = noise(3 * CHUNK)
+    await store.put("a.wav", data)
+
+    file = BytesIO()
+    await store.blobs.fetch("a.wav", file)
+
+    assert file.getvalue() == data
+
+
 async def test_a_delete_does_not_wait_for_a_server_that_was_killed(
     store: Store, nats_server: Server
 ) -> None:
