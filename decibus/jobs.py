@@ -113,6 +113,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return not self.is_settled or self.may_be_reopened
 
     @property
+    def is_bare(self) -> bool:
+        """Whether its record has nothing of an upload but its digest: no words, no numbers."""
+        asked = getattr(self.options, "prompt", None)
+        return not (self.partial or self.result or self.fault or asked)
+
+    @property
     def dedup_id(self) -> str:
         """
         The `Nats-Msg-Id` of the job's task.

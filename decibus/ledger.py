@@ -3,20 +3,29 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Final
 
 import msgspec
 
 from decibus.broker import Broker, Conflict
-from decibus.errors import NotFound, Unavailable
+from decibus.errors import DecibusError, NotFound, Unavailable
 from decibus.jobs import Job
 from decibus.topology import ANALYSES
 
+_MAX_KNOWN: Final = 256
+
 
 class Ledger:
-    """Where every job stands. A move that loses a race is made again on the newer job."""
+    """
+    Where every job stands. A move that loses a race is made again on the newer job.
+
+    What was written here and is not settled is remembered, so that the next move need not read it
+    first. It may be old: it is only good for a write, which the server refuses then.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self._known: dict[str, tuple[Job, int]] = {}
 
     async def open(self, job: Job) -> tuple[Job, bool]:
         """Record a new job; when its key is known already, return that one as it stands."""
@@ -54,7 +63,7 @@ class Ledger:
         deadline = loop.time() + patience.total_seconds()
         while True:
             try:
-                return await self._move(key, move)
+                return await self._move_known(key, move) or await self._move(key, move)
             except Conflict:
                 continue
             except Unavailable:
@@ -62,15 +71,38 @@ class Ledger:
                     raise
                 await asyncio.sleep(0.25)
 
+    async def _move_known(self, key: str, move: Callable[[Job], Job]) -> Job | None:
+        """Move a job as it was written last, if that leads to a write; None: it is to be read."""
+        known = self._known.pop(key, None)
+        if known is None:
+            return None
+        job, revision = known
+        try:
+            moved = move(job)
+        except DecibusError:  # it may be legal by now
+            return None
+        return None if moved is job else await self._replace(job, moved, revision)
+
     async def _move(self, key: str, move: Callable[[Job], Job]) -> Job:
-        record = await self._broker.read(ANALYSES, key)
-        if record is None:
+        found = await self.look(key)
+        if found is None:
             raise NotFound(f"job {key} is unknown, expired or deleted")
-        job = msgspec.json.decode(record.value, type=Job)
+        job, revision = found
         moved = move(job)
-        if moved is not job:
-            value = msgspec.json.encode(moved)
-            await self._broker.write(ANALYSES, key, value, revision=record.revision)
+        return job if moved is job else await self._replace(job, moved, revision)
+
+    async def _replace(self, job: Job, moved: Job, revision: int) -> Job:
+        written = await self._broker.write(
+            ANALYSES,
+            job.key,
+            msgspec.json.encode(moved),
+            revision=revision,
+            was_bare=job.is_bare,
+        )
+        if not moved.is_settled:
+            while len(self._known) >= _MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[job.key] = moved, written
         return moved
 
     async def refresh(self, key: str) -> bool:

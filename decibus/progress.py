@@ -69,6 +69,11 @@ class Progress:
         if self._store is not None:
             self._storing = self._store(checkpoint)
 
+    @property
+    def has_kept(self) -> bool:
+        """Whether this attempt, or one before it, may have left checkpoints."""
+        return bool(self.kept) or self._storing is not None
+
     def when_news(self, callback: Callable[[], object]) -> None:
         """Call `callback`, in the step's thread, for the first news after each `take`."""
         self._on_news = callback

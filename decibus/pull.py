@@ -83,6 +83,7 @@ class Pull:
         self._queue = queue
         self._stopping = False
         self._arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
+        self._subscription: Subscription | None = None
 
     def stop(self) -> None:
         """End the iteration; a task that arrives in the same moment goes back to the queue."""
@@ -99,6 +100,7 @@ class Pull:
                     yield Delivery(message)
         finally:
             forget()
+            await self._end_subscription(may_bring_more=False)
 
     def _wake(self) -> None:
         self._arrived.put_nowait(None)
@@ -106,19 +108,21 @@ class Pull:
     async def _request_one(self) -> Msg | None:
         """Ask for one message; None when there was none, or when it is time to ask again."""
         connection = self._connection
-        subscription: Subscription | None = None
         message: Msg | None = None
-        self._arrived = asyncio.Queue()
         try:
             with translated():
-                inbox = connection.new_inbox()
-                subscription = await connection.subscribe(inbox, cb=self._arrived.put)
+                if self._subscription is None:
+                    self._arrived = asyncio.Queue()
+                    inbox = connection.new_inbox()
+                    self._subscription = await connection.subscribe(inbox, cb=self._arrived.put)
                 subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._queue.stream}.{self._queue.consumer}"
-                await connection.publish(subject, _pull_request(), reply=inbox)
+                reply = self._subscription.subject
+                await connection.publish(subject, _pull_request(), reply=reply)
             while True:
                 message = await self._next()
                 status = status_of(message)
                 if status == api.StatusCode.CONTROL_MESSAGE:  # the server's idle heartbeat
+                    message = None
                     continue
                 if status not in {None, api.StatusCode.NO_MESSAGES, api.StatusCode.REQUEST_TIMEOUT}:
                     log.warning("pull_refused", stream=self._queue.stream, status=status)
@@ -129,9 +133,14 @@ class Pull:
             await asyncio.sleep(0.5)
             return None
         finally:
-            # A request brings one message; cut short, it may have one on its way.
-            cut_short = message is None and connection.is_connected
-            await _give_back(subscription, self._arrived, may_bring_more=cut_short)
+            # A request brings one message; cut short, it may have one on its way. Else what answers
+            # the next one comes the same way.
+            if message is None:
+                await self._end_subscription(may_bring_more=connection.is_connected)
+
+    async def _end_subscription(self, *, may_bring_more: bool) -> None:
+        subscription, self._subscription = self._subscription, None
+        await _give_back(subscription, self._arrived, may_bring_more=may_bring_more)
 
     async def _next(self) -> Msg | None:
         """Wait for a message; None after `_wake`, or when two heartbeats are missing."""

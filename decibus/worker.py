@@ -280,7 +280,9 @@ class Worker:
             job = await self._record_fault(job, _fault(error), ending)
         if error is not None and isinstance(result, Conversion):
             await self._drop_output(job.key, result)
-        await self._settle(job, delivery, ending)
+        # Only here it is known that nothing can have been kept: the first attempt has not.
+        left = job.attempt > 1 or progress.has_kept
+        await self._settle(job, delivery, ending, left=left)
         return ending
 
     def _give_up(self) -> None:
@@ -320,8 +322,14 @@ class Worker:
             await delivery.nak()
             log.info("job_handed_back", attempt=job.attempt)
 
-    async def _settle(self, job: Job, delivery: Delivery, ending: Verdict) -> None:
-        """Tell JetStream. Only called when the job's record says the same."""
+    async def _settle(
+        self, job: Job, delivery: Delivery, ending: Verdict, *, left: bool = True
+    ) -> None:
+        """
+        Tell JetStream. Only called when the job's record says the same.
+
+        `left`: whether there may be checkpoints of the job, to be erased with its end.
+        """
         if job.state is State.FAILED:
             # Before the term: a job whose letter cannot be written now is delivered again.
             await self._dead.add(job, delivery.headers.get(TRACEPARENT))
@@ -338,7 +346,8 @@ class Worker:
         if job.is_settled:
             log.info("job_settled", state=job.state, attempt=job.attempt, seconds=_seconds(job))
             JOBS_ENDED.labels(self._queue.task, job.state).inc()
-            await self._checkpoints.erase(job.key)
+            if left:
+                await self._checkpoints.erase(job.key)
             await self._drop_blob(job)
 
     async def _drop_output(self, key: str, result: Conversion) -> None:

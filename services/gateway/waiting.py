@@ -51,17 +51,22 @@ class Lines:
         """Count the jobs of which the place is known."""
         return len(self._tickets)
 
-    def hear(self, event: Event) -> None:
-        """Learn from a change of any job how fast its queue is."""
+    def hear(self, event: Event) -> bool:
+        """
+        Learn from a change of any job how fast its queue is.
+
+        Returns whether the job may be over: it has been settled, or cannot be read.
+        """
         try:
             sign = msgspec.json.decode(event.value, type=Sign)
         except msgspec.DecodeError:  # a newer release's, in the middle of a rollout
-            return
+            return True
         if sign.state is not State.QUEUED:
             self._tickets.pop(event.key, None)
         task = jobs.task_of(sign.options)
         if self._activity[task].hear(event.key, sign, now=datetime.now(UTC)) and task in self._ends:
             self._ends[task].has_moved = True
+        return sign.state in {State.DONE, State.FAILED}
 
     async def place(self, waiting: Mapping[str, Job | None]) -> Place | None:
         """
@@ -97,7 +102,9 @@ class Lines:
         """Return the job's ticket; it keeps it for as long as this life of it is queued."""
         ticket = self._tickets.get(job.key)
         if ticket is None or ticket.dedup_id != job.dedup_id:
-            sequence = await self._broker.sequence(queue, job.key)
+            sequence = self._broker.published(job.dedup_id)
+            if sequence is None:
+                sequence = await self._broker.sequence(queue, job.key)
             if sequence is None:
                 return None
             while len(self._tickets) >= _MAX_KNOWN:

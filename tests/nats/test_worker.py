@@ -132,6 +132,27 @@ async def test_a_job_is_done_and_nothing_but_its_record_stays(bench: Bench) -> N
         await bench.blobs.info(job.blob)
 
 
+async def test_what_a_ledger_remembers_is_only_good_for_a_write(bench: Bench) -> None:
+    await bench.open_job()
+    lease = timedelta(seconds=30)
+    mine = await bench.ledger.move(
+        KEY, partial(jobs.claim, owner="me", now=datetime.now(UTC), lease=lease)
+    )
+    other = Ledger(bench.broker)
+    await other.move(KEY, partial(jobs.hand_back, fence=mine.fence))
+
+    with pytest.raises(Superseded):  # what it remembers would have allowed it
+        await bench.ledger.move(
+            KEY,
+            partial(jobs.renew, fence=mine.fence, progress=0.5, now=datetime.now(UTC), lease=lease),
+        )
+    later = datetime.now(UTC) + lease
+    again = await bench.ledger.move(KEY, partial(jobs.claim, owner="me", now=later, lease=lease))
+
+    assert again.attempt == 2
+    assert await other.find(KEY) == again
+
+
 async def test_refused_input_fails_at_once_and_is_not_tried_again(bench: Bench) -> None:
     attempts = []
 
