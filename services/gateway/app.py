@@ -145,7 +145,7 @@ async def result(
     token, _, form = token.partition(".")
     wait_s = read_wait(wait, default_s=0.0, max_s=gateway.settings.max_wait_s)
     upload = await gateway.uploads.find(token, now=datetime.now(UTC))
-    jobs = await gateway.live.settled(upload.keys.values(), within_s=wait_s)
+    jobs = await gateway.live.settled(upload.keys.values(), within_s=wait_s, anew=not wait_s)
     if any(job and job.is_withdrawn for job in jobs.values()):  # deleted while we waited
         raise NotFound("no report has this token, or it has expired or been deleted")
     if wait_s:  # it may have been deleted meanwhile

@@ -123,7 +123,8 @@ class Conversions:
         """Answer with the file that a token stands for."""
         wait_s = read_wait(wait, default_s=0.0, max_s=self.settings.max_wait_s)
         upload = await self.uploads.find(token, now=datetime.now(UTC))
-        jobs = await self._live.settled(_conversions(upload), within_s=wait_s)
+        keys = _conversions(upload)
+        jobs = await self._live.settled(keys, within_s=wait_s, anew=not wait_s)
         if wait_s:  # it may have been deleted meanwhile
             upload = await self.uploads.find(token, now=datetime.now(UTC))
         return await self.send(request, upload, jobs, {})

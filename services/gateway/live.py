@@ -1,8 +1,9 @@
 """
 Jobs as they change, for everybody who waits: one subscription a replica, fanned out in memory.
 
-A watch reads each record once, then follows the events; the revision says which of two is newer.
-After a reconnect it reads again, because what happened meanwhile was told to nobody.
+A watch begins with what was heard of a job a moment ago, or reads its record once, then follows the
+events; the revision says which of two is newer. After a reconnect it reads again, because what
+happened meanwhile was told to nobody.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ Jobs = dict[str, Job | None]
 
 # Deleting a record is told to nobody, and a client that is too slow for its events loses some.
 _DOUBT_AFTER_S: Final = 15.0
+_MAX_HEARD: Final = 1024
 
 
 class Watch:
@@ -58,6 +60,14 @@ class Watch:
             self.jobs[key] = job
             self.changed.set()
 
+    def begin_with(self, heard: "list[_Heard]") -> None:
+        """Take in what was heard of all jobs: there is nothing to read."""
+        for each in heard:
+            self._revisions[each.event.key] = each.event.revision
+            self.jobs[each.event.key] = _decode(each.event.value)
+        self.must_read, self.is_known = False, True
+        self.read_at = min(each.at for each in heard)
+
     def doubt(self) -> None:
         """Read everything again before the next wait."""
         self.must_read = True
@@ -69,6 +79,13 @@ class Watch:
         self.changed.set()
 
 
+class _Heard(msgspec.Struct, frozen=True):
+    """A job that is not settled, as an event has told it, and when."""
+
+    event: Event
+    at: float
+
+
 class Live:
     """Waits for jobs on behalf of any number of clients. `lines`: how long the queues are."""
 
@@ -78,6 +95,7 @@ class Live:
         self._replay = Replay(broker)
         self._watches: dict[str, set[Watch]] = {}
         self._streams: set[Watch] = set()
+        self._heard: dict[str, _Heard] = {}
         self._is_closing = False
 
     async def start(self) -> None:
@@ -100,10 +118,17 @@ class Live:
             stream.end()
 
     async def settled(
-        self, keys: Iterable[str], *, within_s: float, is_client: bool = True
+        self, keys: Iterable[str], *, within_s: float, is_client: bool = True, anew: bool = False
     ) -> Jobs:
-        """Return the jobs once all are settled, or as they stand when the time is up."""
+        """
+        Return the jobs once all are settled, or as they stand when the time is up.
+
+        `anew`: as their records say, and not as was heard a moment ago; who asks without waiting
+        may have been told more by another replica.
+        """
         with self._watching(keys, is_client=is_client) as watch:
+            if not anew:
+                self._remind(watch)
             try:
                 async with asyncio.timeout(within_s):
                     while not (watch.is_known and (watch.is_settled or self._is_closing)):
@@ -142,6 +167,13 @@ class Live:
             except Unavailable:
                 # NATS is away: the reconnect wakes us, unless it came before this try ended.
                 await asyncio.sleep(0.25)
+
+    def _remind(self, watch: Watch) -> None:
+        """Begin with what was heard lately of jobs that are still to be done."""
+        since = asyncio.get_running_loop().time() - _DOUBT_AFTER_S
+        heard = [self._heard[key] for key in watch.jobs if key in self._heard]
+        if heard and len(heard) == len(watch.jobs) and min(each.at for each in heard) > since:
+            watch.begin_with(heard)
 
     async def _read(self, watch: Watch) -> None:
         watch.must_read = False
@@ -184,14 +216,24 @@ class Live:
                     self._replay.forget(key)
 
     async def _on_event(self, event: Event) -> None:
-        self.lines.hear(event)
+        self._keep(event, is_settled=self.lines.hear(event))
         watches = self._watches.get(event.key)
         if watches:
             job = _decode(event.value)  # once, however many watch it
             for watch in watches:
                 watch.learn(event.key, job, event.revision)
 
+    def _keep(self, event: Event, *, is_settled: bool) -> None:
+        """Remember the last events of jobs that will have more."""
+        known = self._heard.pop(event.key, None)
+        if is_settled or (known is not None and known.event.revision > event.revision):
+            return
+        while len(self._heard) >= _MAX_HEARD:
+            del self._heard[next(iter(self._heard))]
+        self._heard[event.key] = _Heard(event, asyncio.get_running_loop().time())
+
     def _doubt_all(self) -> None:
+        self._heard.clear()
         for watches in self._watches.values():
             for watch in watches:
                 watch.doubt()
