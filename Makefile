@@ -23,12 +23,13 @@ TARGETS ?= $(SERVICES)
 
 can_run := $(venv)/.can-run-$(call sum,pyproject.toml laptop/requirements.txt)
 can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt tests/requirements.txt)
+peer := .tools/peer-$(call sum,bench/peer/requirements.txt)
 can_train := .tools/demo-model-$(call sum,tools/train_demo_model/requirements.txt)
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 chart_tools := .tools/.charts-$(call sum,tests/charts/gotools/go.mod tests/charts/gotools/score/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber bench-transcoder demo-model lock influxd images charts chart-readme clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-race bench-blobs bench-dsp bench-files bench-sandbox bench-transcriber bench-transcoder bench-report demo-model lock influxd images charts chart-readme clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -76,8 +77,20 @@ dashboards: $(can_test) ## Write the Grafana dashboards, charts/decibus/dashboar
 dead: $(can_run) ## List what failed for good; ARGS="requeue KEY" queues it again
 	@$(bin)/python -m services.gateway.dead $(or $(ARGS),list)
 
-bench: $(can_test) ## Measure how fast the blob store is
+bench: bench-blobs bench-dsp bench-files bench-sandbox bench-transcriber bench-transcoder bench-race bench-report ## Measure everything, in turn, and write docs/performance.md: a quarter of an hour
+
+bench-race: $(can_test) $(peer) programs ## Measure the pipeline next to a FastAPI, Celery and Redis service of the same job
+	@$(bin)/python -m laptop.programs redis-server
+	@$(bin)/python -m bench.race --peer $(peer)/bin/python $(ARGS)
+
+bench-blobs: $(can_test) ## Measure how fast the blob store is
 	@$(bin)/python -m bench.blobs $(ARGS)
+
+bench-sandbox: $(can_test) ## Measure what a child for each file costs
+	@$(bin)/python -m bench.sandbox $(ARGS)
+
+bench-report: $(can_test) ## Write docs/performance.md from what was measured last
+	@$(bin)/python -m bench.report
 
 bench-dsp: $(can_test) ## Measure how fast the meters are, next to other meters
 	@$(bin)/python -m bench.dsp $(ARGS)
@@ -110,6 +123,7 @@ lock: $(bin)/uv ## Lock the dependencies of pyproject.toml; ARGS=--upgrade takes
 		--constraint tests/requirements.txt --output-file tools/train_demo_model/requirements.txt
 	$(resolve) --group build --constraint tests/requirements.txt --output-file services/requirements-build.txt
 	$(resolve) --group cuda --output-file services/transcriber/requirements-cuda.txt
+	$(resolve) --group peer --output-file bench/peer/requirements.txt
 
 charts: setup ## Run only the tests of the charts, the overlays and the images
 	$(bin)/python -m pytest tests/charts tests/images $(ARGS)
@@ -159,6 +173,12 @@ $(can_train):
 	@rm -rf .tools/demo-model-* && $(PYTHON) -m venv $@.new
 	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement tools/train_demo_model/requirements.txt && mv $@.new $@
+
+# Neither does anything of the peer come into .venv.
+$(peer):
+	@rm -rf .tools/peer-* && $(PYTHON) -m venv $@.new
+	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement bench/peer/requirements.txt && mv $@.new $@
 
 # Without espeak-ng some tests are left out, and say so; without nats-server there is nothing to test.
 programs: $(can_test)
