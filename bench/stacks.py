@@ -127,7 +127,7 @@ def decibus(
     obtained = nats_server.obtain(server)
     port, http = free_port(), free_port()
     config = nats_server.write_config(obtained.version, port=port, var=folder)
-    env = {
+    env = nats_server.ENV | {
         "NATS_URL": f"nats://127.0.0.1:{port}",
         "HTTP_PORT": str(http),
         "RATE_LIMIT": "0",
