@@ -141,7 +141,10 @@ class Blobs:
         async with _Inbox(self._connection, self._inboxes, self._in_flight) as acks:
             try:
                 blob = await self._write_chunks(name, nuid, source, limit, acks)
-                replaced = None if is_new else await self._find(name)
+                replaced = None
+                if not is_new:  # else nothing is lost by a meta whose chunks are refused
+                    await self._settle(acks)
+                    replaced = await self._find(name)
                 meta = msgspec.json.encode(blob)
                 await self._store(acks, meta_subject, meta, {"Nats-Rollup": "sub"})
                 await self._settle(acks)
@@ -275,7 +278,6 @@ class Blobs:
                 await self._store(acks, subject, chunk)
                 size += len(chunk)
                 count += 1
-        await self._settle(acks)
         return Blob(
             name=name,
             bucket=self._bucket,

@@ -411,14 +411,9 @@ class Broker:
             yield _stored(found)
             after = found.seq
 
-    async def remove(self, stream: str, sequence: int, *, is_bare: bool = False) -> None:
-        """
-        Delete a message by its sequence. Removing nothing is no error.
-
-        Its bytes are overwritten on disk, unless it is bare: has nothing that must not stay. To
-        overwrite costs the server the whole block around it.
-        """
-        request = msgspec.json.encode({"seq": sequence, "no_erase": is_bare})
+    async def remove(self, stream: str, sequence: int) -> None:
+        """Delete a message by its sequence. Removing nothing is no error."""
+        request = msgspec.json.encode({"seq": sequence})
         api_subject = f"$JS.API.STREAM.MSG.DELETE.{stream}"
         with self._asking():
             answer = await self.connection.request(api_subject, request, timeout=REQUEST_TIMEOUT_S)
@@ -499,12 +494,14 @@ class Broker:
     async def backlog(self, queue: Queue) -> Backlog:
         """Return how far a queue has been handed out."""
         with self._asking():
-            state = (await self._js.stream_info(queue.stream)).state
-            info = await self._js.consumer_info(queue.stream, queue.consumer)
+            stream, info = await asyncio.gather(
+                self._js.stream_info(queue.stream),
+                self._js.consumer_info(queue.stream, queue.consumer),
+            )
             delivered = info.delivered.stream_seq if info.delivered else 0
             # What was withdrawn from the head of the queue counts as handed out.
             return Backlog(
-                delivered=max(delivered, state.first_seq - 1), pending=info.num_pending or 0
+                delivered=max(delivered, stream.state.first_seq - 1), pending=info.num_pending or 0
             )
 
     async def sequence(self, queue: Queue, key: str) -> int | None:
@@ -543,14 +540,22 @@ class Broker:
         """
         Replace a record that still has `revision` (0: that does not exist yet).
 
-        The bytes of the revision before are overwritten on disk, unless it was bare (see `remove`):
-        a stream that merely lets go of a message leaves it in its file.
+        The bytes of the revision before are overwritten on disk, unless it was bare: that had
+        nothing that must not stay. A stream that merely lets go of a message leaves it in its file,
+        and to overwrite it costs the server the whole block around it.
         """
         sequence = await self._put_behind(revision, bucket.subject(key), value)
         if revision:
             with suppress(Unavailable):  # then it goes when the record is erased
-                await self.remove(bucket.stream, revision, is_bare=was_bare)
+                await (self._let_go if was_bare else self.remove)(bucket.stream, revision)
         return sequence
+
+    async def _let_go(self, stream: str, sequence: int) -> None:
+        """Have a message deleted some time soon; its bytes stay where they are."""
+        request = msgspec.json.encode({"seq": sequence, "no_erase": True})
+        subject = f"$JS.API.STREAM.MSG.DELETE.{stream}"
+        with self._asking():  # the answer goes where nobody listens
+            await self.connection.publish(subject, request, reply=self.connection.new_inbox())
 
     async def _put_behind(self, last: int, subject: str, body: bytes) -> int:
         """Store a message if the last one of its subject is that one; 0: if there is none."""

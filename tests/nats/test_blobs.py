@@ -369,14 +369,17 @@ async def refused_after(work: Awaitable[object]) -> float:
     return time.monotonic() - start
 
 
-async def test_a_full_store_is_unavailable_in_the_servers_words(store: Store) -> None:
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_a_full_store_is_unavailable_in_the_servers_words(
+    store: Store, *, is_new: bool
+) -> None:
     config = (await store.js.stream_info("OBJ_audio")).config
     config.max_bytes = MB
     config.discard = api.DiscardPolicy.NEW
     await store.js.update_stream(config)
 
     with pytest.raises(Unavailable, match="maximum bytes exceeded"):
-        await store.put("a.wav", noise(2 * MB))
+        await store.blobs.put("a.wav", parts(noise(2 * MB)), limit=LIMIT, is_new=is_new)
 
     assert await store.messages() == 0
 
