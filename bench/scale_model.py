@@ -11,7 +11,7 @@ and what is a product of it.
 
 import argparse
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,11 @@ LINK_MB_S: Final = 1250.0
 """Of one nats-server, each way: 10 Gbit/s."""
 EVENTS_A_JOB: Final = 3
 """Opened, claimed, finished; a job that takes longer than 1.6 s adds one for each of these."""
+CHUNK_MB: Final = 0.524288
+ERASURES_A_JOB: Final = 3
+"""Of revisions of its record. Of the audio it is one a chunk, and one for what is known of it."""
+REWRITTEN_MB: Final = 4.0
+"""By each: half of a block of 8 MB, in which it lies anywhere. With encrypted files it is none."""
 RECORD_MB: Final = 0.005
 """A finished job's record: a measurement has 2 to 5 kB, a transcript of three minutes as much."""
 
@@ -44,7 +49,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     What comes in.
 
     `analyze`, `transcribe` and `transcode` are the shares of uploads that want it; `speech_factor`
-    is what a second of audio takes of a core in the speech model, and 0 is the demo model's.
+    is what a second of audio takes of a core in the speech model, and 0 is the demo model's. With
+    `encrypted` files nats-server does not overwrite what is erased, but only lets go of it.
     """
 
     uploads_per_s: float
@@ -56,6 +62,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 3
     report_ttl_s: float = 900.0
     speech_factor: float = 0.0
+    encrypted: bool = False
 
     @property
     def jobs(self) -> float:
@@ -90,8 +97,10 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     transcode_ms_per_s: float
     demo_speech_ms_per_s: float
     audio_mb_s: float
+    audio_kept_mb_s: float
     queue_per_s: float
     records_per_s: float
+    records_kept_per_s: float
     event_us: float
 
 
@@ -145,6 +154,8 @@ def need(load: Load, costs: Costs) -> Need:
         math.ceil(between_mb_s / cells / LINK_MB_S / BUSY),
     )
     audio_gb = in_mb_s * held_s(load, costs) / 1e3
+    erasures = math.ceil(load.megabytes / CHUNK_MB) + 1 + ERASURES_A_JOB * load.jobs
+    rewritten_mb = 0.0 if load.encrypted else erasures * REWRITTEN_MB
     records_gb = load.uploads_per_s * load.jobs * RECORD_MB * load.report_ttl_s / 1e3
     return Need(
         cells=cells,
@@ -158,18 +169,20 @@ def need(load: Load, costs: Costs) -> Need:
         servers=servers,
         audio_gb=audio_gb,
         disk_gb=(audio_gb + records_gb) * load.replicas,
-        disk_mb_s=in_mb_s * load.replicas,
+        disk_mb_s=load.uploads_per_s * (load.megabytes + rewritten_mb) * load.replicas,
         network_in_mb_s=in_mb_s,
         network_mb_s=in_mb_s + between_mb_s,
     )
 
 
 def limits_of_a_cell(load: Load, costs: Costs) -> dict[str, float]:
-    """Return how many uploads a second one NATS takes, by what is not split in it."""
+    """Return how many uploads a second one NATS takes, by what would end first."""
+    audio_mb_s = costs.audio_kept_mb_s if load.encrypted else costs.audio_mb_s
+    records_per_s = costs.records_kept_per_s if load.encrypted else costs.records_per_s
     return {
-        "audio, MB/s": BUSY * costs.audio_mb_s / load.megabytes,
+        "audio, MB/s": BUSY * audio_mb_s / load.megabytes,
         "audio, room": BUSY * AUDIO.max_bytes / MB / load.megabytes / held_s(load, costs),
-        "records, writes": BUSY * costs.records_per_s / load.jobs,
+        "records, writes": BUSY * records_per_s / load.jobs,
         "records, room": BUSY
         * ANALYSES.max_bytes
         / MB
@@ -240,7 +253,19 @@ def _line(process: str) -> Callable[[Any], Line]:
     return read
 
 
-_RACE: Final = "{} beside nothing else to do, 8 clients, 200 kB and 10 MB"
+def _most(report: Any, what: str) -> float:
+    return float(_row(report, what=what, partitions=1, sync_interval="always")["most"])
+
+
+def _audio(report: Any, *, erased: bool) -> float:
+    (row,) = (
+        row
+        for row in report["audio"]
+        if (row["sync_interval"], row["erased"]) == ("always", erased)
+    )
+    return float(row["mb_per_s"])
+
+
 SOURCES: Final = {
     "gateway": Source("race.json", "processor time of the gateway for an upload", _line("gateway")),
     "worker": Source("race.json", "of a worker for a job, without its step", _line("worker")),
@@ -270,19 +295,27 @@ SOURCES: Final = {
         ),
     ),
     "audio_mb_s": Source(
-        "blobs.json",
-        "what one object store takes in, MB/s",
-        lambda report: _row(report, megabytes=20)["put"],
+        "streams.json",
+        "MB/s put into one object store, fetched and erased, each message synced to disk",
+        lambda report: _audio(report, erased=True),
+    ),
+    "audio_kept_mb_s": Source(
+        "streams.json", "ditto, not erased", lambda report: _audio(report, erased=False)
     ),
     "queue_per_s": Source(
         "streams.json",
-        "tasks a second that one stream keeps up with, each synced to disk",
-        lambda report: _row(report, what="queue", partitions=1, sync_interval="always")["holds"],
+        "tasks a second through one stream, ditto",
+        lambda report: _most(report, "queue"),
     ),
     "records_per_s": Source(
         "streams.json",
-        "jobs a second whose records one stream keeps up with, ditto",
-        lambda report: _row(report, what="records", partitions=1, sync_interval="always")["holds"],
+        "jobs a second whose records are in one stream, former revisions erased",
+        lambda report: _most(report, "records"),
+    ),
+    "records_kept_per_s": Source(
+        "streams.json",
+        "ditto, on a server that encrypts its files",
+        lambda report: _most(report, "encrypted"),
     ),
     "event_us": Source(
         "streams.json",
@@ -306,12 +339,16 @@ def costs_in(folder: Path = RESULTS) -> Costs:
 LOADS: Final = tuple(Load(uploads_per_s=rate) for rate in (1, 100, 10_000))
 
 
-def tables(costs: Costs) -> Mapping[str, str]:
-    """Return the tables of the page by their names."""
+def tables(costs: Costs, streams: Any) -> Mapping[str, str]:
+    """Return the tables of the page by their names; `streams`: what is in streams.json."""
     return {
         "costs": "\n".join(_costs_table(costs)),
-        "needs": "\n".join(_needs_table(costs)),
+        "needs": "\n".join(_needs_table(costs, LOADS)),
+        "encrypted": "\n".join(
+            _needs_table(costs, [msgspec.structs.replace(load, encrypted=True) for load in LOADS])
+        ),
         "limits": "\n".join(_limits_table(costs)),
+        "streams": "\n".join(_streams_table(streams)),
     }
 
 
@@ -325,10 +362,10 @@ def _costs_table(costs: Costs) -> Iterator[str]:
         yield f"| `{name}` | {told} | {link}: {source.what} |"
 
 
-def _needs_table(costs: Costs) -> Iterator[str]:
-    needs = [need(load, costs) for load in LOADS]
-    yield "| uploads a second | " + " | ".join(f"{load.uploads_per_s:,g}" for load in LOADS) + " |"
-    yield "|---|" + "---:|" * len(LOADS)
+def _needs_table(costs: Costs, loads: Sequence[Load]) -> Iterator[str]:
+    needs = [need(load, costs) for load in loads]
+    yield "| uploads a second | " + " | ".join(f"{load.uploads_per_s:,g}" for load in loads) + " |"
+    yield "|---|" + "---:|" * len(loads)
     rows: dict[str, Callable[[Need], str]] = {
         "cells, each a NATS of its own": lambda n: f"{n.cells:,}",
         "`PARTITIONS` in each": lambda n: f"{n.partitions}",
@@ -351,10 +388,10 @@ def _limits_table(costs: Costs) -> Iterator[str]:
     loads = {
         "5 MB, 3 min": LOADS[0],
         "200 kB, 10 s": Load(uploads_per_s=1, megabytes=0.2, audio_s=10.0),
-        "the same, reports for a minute": Load(
-            uploads_per_s=1, megabytes=0.2, audio_s=10.0, report_ttl_s=60.0
+        "5 MB, encrypted": Load(uploads_per_s=1, encrypted=True),
+        "200 kB, encrypted, reports for a minute": Load(
+            uploads_per_s=1, megabytes=0.2, audio_s=10.0, report_ttl_s=60.0, encrypted=True
         ),
-        "5 MB, 3 min, measured only": Load(uploads_per_s=1, transcribe=0.0),
     }
     limits = {name: limits_of_a_cell(load, costs) for name, load in loads.items()}
     yield "| uploads a second | " + " | ".join(loads) + " |"
@@ -362,6 +399,18 @@ def _limits_table(costs: Costs) -> Iterator[str]:
     for what in next(iter(limits.values())):
         values = (f"{found[what]:,.0f}" for found in limits.values())
         yield f"| {what} | " + " | ".join(values) + " |"
+
+
+def _streams_table(streams: Any) -> Iterator[str]:
+    yield "| what | `sync_interval` | streams | most, 1/s | × one | p50, p99 at half of it, ms |"
+    yield "|---|---|---:|---:|---:|---:|"
+    for row in streams["rows"]:
+        one = _row(streams, what=row["what"], sync_interval=row["sync_interval"], partitions=1)
+        half = row["levels"][1]
+        yield (
+            f"| {row['what']} | {row['sync_interval']} | {row['partitions']} | {row['most']:,.0f}"
+            f" | {row['most'] / one['most']:.1f} | {half['p50_ms']:.1f}, {half['p99_ms']:.1f} |"
+        )
 
 
 def with_tables(page: str, made: Mapping[str, str]) -> str:
@@ -377,7 +426,8 @@ def with_tables(page: str, made: Mapping[str, str]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="into docs/scaling.md")
-    made = tables(costs_in())
+    streams = msgspec.json.decode((RESULTS / "streams.json").read_bytes())
+    made = tables(costs_in(), streams)
     if parser.parse_args().write:
         PAGE.write_text(with_tables(PAGE.read_text(), made))
     else:

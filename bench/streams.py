@@ -8,6 +8,9 @@ Where a stream bends: publish latency and throughput at rising rates, over 1, 2 
     records   a job's record is created, claimed and finished by compare-and-set, and each former
               revision erased, as `Ledger` does: buckets like `analyses`. That one is never split;
               what two or four would do is measured to know what is lost by that
+    encrypted the same on a server that encrypts its files, and that therefore does not overwrite
+              what is erased
+    audio     files of 5 MB are put into a store and fetched, four at once; and besides erased
     events    what each change of a record takes of every gateway's processor, which hears them all
 
 First as much as goes, with a bounded number in flight; then rates up to a little more than that, at
@@ -17,6 +20,7 @@ would be busier than the server. It shares the machine with the server, so that 
 
 import argparse
 import asyncio
+import hashlib
 import re
 import shutil
 import subprocess
@@ -26,6 +30,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from os import sysconf
 from pathlib import Path
 from typing import Final, Protocol, cast
@@ -35,10 +40,12 @@ import msgspec
 import uvloop
 from nats.js.api import RePublish
 
+from bench.blobs import parts
 from decibus import jobs
+from decibus.blobs import Blobs
 from decibus.broker import Event, connect
 from decibus.messages import AnalyzeOptions
-from decibus.topology import ANALYSES, ANALYZE, Queue
+from decibus.topology import ANALYSES, ANALYZE, AUDIO, Queue
 from services.gateway.waiting import Lines
 from tests.steps import words
 
@@ -46,13 +53,19 @@ RESULTS: Final = Path(__file__).parent / "results" / "streams.json"
 BUILT: Final = Path(__file__).parent.parent / ".tools" / "bin" / "nats-server"
 SHARES: Final = (0.25, 0.5, 0.75, 1.0, 1.25)
 _TICK_S: Final = 0.002
-_IN_FLIGHT: Final = 400  # jobs, when as much as goes is asked for
-_TOO_MANY: Final = 20_000  # in flight: the rate is far beyond what goes
 _BATCH: Final = 100  # messages a pull request
-_PATIENCE_S: Final = 5.0
+_PATIENCE_S: Final = 60.0
+
+# Half of what a block of the store takes: an erasure writes the whole block anew.
+_FORMER_RECORDS: Final = 1000
+_FILE_BYTES: Final = 5_000_000
+_AUDIO_S: Final = 2.5
+_FILES_AT_ONCE: Final = 4
 
 # A record as it is created, claimed, and finished with what the analyzer has measured; in bytes.
 _RECORD_BYTES: Final = (600, 700, 4000)
+# What overwrites the revision before: the claim, the end of the work, that of the last report.
+_OVERWRITES: Final = (1, 2, 3)
 
 Rows = list["Row"]
 
@@ -89,12 +102,22 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     levels: list[Level]
 
 
+class Audio(msgspec.Struct, frozen=True, kw_only=True):
+    """MB/s through one object store, and what nats-server takes of a processor for one."""
+
+    sync_interval: str
+    erased: bool
+    mb_per_s: float
+    server_cpu_ms: float
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in bench/results/streams.json."""
 
     server: str
     seconds: float
     rows: list[Row]
+    audio: list[Audio]
     event_cpu_us: float
 
 
@@ -111,9 +134,11 @@ class Server(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def server(binary: str, sync_interval: str) -> Iterator[Server]:
+def server(binary: str, sync_interval: str, *, encrypted: bool = False) -> Iterator[Server]:
     """Run a nats-server on a free port, with its store in the temporary directory."""
-    sync = f"sync_interval: {sync_interval}" if sync_interval != "default" else ""
+    sync = f"sync_interval: {sync_interval}\n" if sync_interval != "default" else ""
+    if encrypted:
+        sync += 'cipher: aes\nkey: "a key of no consequence"'
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         config = Path(folder, "server.conf")
         config.write_text(
@@ -123,12 +148,15 @@ def server(binary: str, sync_interval: str) -> Iterator[Server]:
         with subprocess.Popen(  # noqa: S603 - the binary is ours to choose
             [binary, "--config", config], stderr=subprocess.DEVNULL
         ) as process:
-            while not (ports := list(Path(folder).glob("*.ports"))):
-                time.sleep(0.01)
-            time.sleep(0.1)
-            url = msgspec.json.decode(ports[0].read_bytes(), type=dict[str, list[str]])["nats"][0]
-            yield Server(f"nats://127.0.0.1:{urlsplit(url).port}", process.pid)
-            process.kill()
+            try:
+                while not (ports := list(Path(folder).glob("*.ports"))):
+                    time.sleep(0.01)
+                time.sleep(0.1)
+                told = msgspec.json.decode(ports[0].read_bytes(), type=dict[str, list[str]])
+                port = urlsplit(told["nats"][0]).port
+                yield Server(f"nats://127.0.0.1:{port}", process.pid)
+            finally:
+                process.kill()
 
 
 class Wire(asyncio.Protocol):
@@ -154,8 +182,13 @@ class Wire(asyncio.Protocol):
 
 
 class Load(Protocol):
-    """What is done again and again: jobs that begin, and end some time."""
+    """
+    What is done again and again: jobs that begin, and end some time.
 
+    `in_flight`: how many at once when as much as goes is asked for.
+    """
+
+    in_flight: int
     begun: int
     ended: int
     latencies: "array[float]"
@@ -171,6 +204,7 @@ class Load(Protocol):
 class Tasks:
     """Tasks that are published, pulled and acked."""
 
+    in_flight = 400
     # A delivery's line ends in where its ack goes, and two lengths.
     _FOUND: Final = re.compile(
         rb"MSG _I\.(\d+) 1 \d+\r\n(\{[^\r]*)\r\n|\$JS\.ACK\.([^.\s]+)(\S+) \d+ \d+\r\n"
@@ -233,6 +267,7 @@ class Tasks:
 class Records:
     """Records that are created, claimed and finished, each former revision erased."""
 
+    in_flight = 8
     _FOUND: Final = re.compile(rb"MSG _I\.(\d+)\.(\d) 1 \d+\r\n(\{[^\r]*)\r\n")
     _SEQUENCE: Final = re.compile(rb'"seq": ?(\d+)')
     _CLAIMED: Final = 1
@@ -269,7 +304,8 @@ class Records:
         return f"HPUB {subject} {lengths}\r\n".encode() + header + body + b"\r\n"
 
     def _erase(self, number: int, stage: int) -> bytes:
-        body = b'{"seq":%b}' % self._revision[number]
+        no_erase = b"false" if stage in _OVERWRITES else b"true"
+        body = b'{"seq":%b,"no_erase":%b}' % (self._revision[number], no_erase)
         subject = f"$JS.API.STREAM.MSG.DELETE.KV_{self._bucket(number)} _I.{number}.{2 * stage + 1}"
         return f"PUB {subject} {len(body)}\r\n".encode() + body + b"\r\n"
 
@@ -309,16 +345,20 @@ async def as_much_as_goes(load: Load, seconds: float) -> float:
     """Keep as many in flight as there may be; returns how many jobs ended a second."""
     started, ended = time.perf_counter(), load.ended
     while (taken := time.perf_counter() - started) < seconds:
-        load.begin(max(0, _IN_FLIGHT - (load.begun - load.ended)))
-        await asyncio.sleep(0.0005)
+        load.begin(max(0, load.in_flight - (load.begun - load.ended)))
+        await asyncio.sleep(0.001)
     return (load.ended - ended) / taken
 
 
 async def at_rate(load: Load, rate: float, seconds: float) -> float:
-    """Begin jobs at an even pace, whatever becomes of them; returns how many ended a second."""
+    """
+    Begin jobs at an even pace; returns how many ended a second.
+
+    No more are begun than half a second's, should the server not keep up.
+    """
     started, ended, begun = time.perf_counter(), load.ended, load.begun
     while (taken := time.perf_counter() - started) < seconds:
-        if load.begun - load.ended < _TOO_MANY:
+        if load.begun - load.ended < max(load.in_flight, 0.5 * rate):
             load.begin(max(0, int(rate * taken) - (load.begun - begun)))
         await asyncio.sleep(_TICK_S)
     return (load.ended - ended) / taken
@@ -326,7 +366,7 @@ async def at_rate(load: Load, rate: float, seconds: float) -> float:
 
 async def until_all_have_ended(load: Load) -> None:
     """Let what is in flight arrive."""
-    async with asyncio.timeout(_PATIENCE_S * 4):
+    async with asyncio.timeout(_PATIENCE_S):
         while load.ended < load.begun:  # noqa: ASYNC110 - it is the server's
             await asyncio.sleep(0.01)
 
@@ -337,9 +377,9 @@ async def ladder(
     """Return as much as goes, the cores that server and client had for it, and the rates."""
     await as_much_as_goes(load, seconds / 4)
     server_s, client_s = running.cpu_s(), time.process_time()
-    most = await as_much_as_goes(load, seconds)
-    server_cores = (running.cpu_s() - server_s) / seconds
-    client_cores = (time.process_time() - client_s) / seconds
+    most = await as_much_as_goes(load, 2 * seconds)
+    server_cores = (running.cpu_s() - server_s) / (2 * seconds)
+    client_cores = (time.process_time() - client_s) / (2 * seconds)
     levels = []
     for share in SHARES:
         await until_all_have_ended(load)
@@ -365,7 +405,7 @@ async def measure(
     binary: str, what: str, partitions: int, sync_interval: str, seconds: float
 ) -> tuple[str, Row]:
     """Climb one ladder on a server of its own."""
-    with server(binary, sync_interval) as running:
+    with server(binary, sync_interval, encrypted=what == "encrypted") as running:
         load, version = await _prepare(running, what, partitions)
         await _connect(load.wire, running)
         load.start()
@@ -401,7 +441,41 @@ async def _prepare(running: Server, what: str, partitions: int) -> tuple[Tasks |
             like.name, like.subjects = f"KV_{bucket}", [f"$KV.{bucket}.>"]
             like.republish = RePublish(src=f"$KV.{bucket}.>", dest="audio.evt.>")
             await js.add_stream(like)
+            for number in range(_FORMER_RECORDS):
+                await js.publish(f"$KV.{bucket}.former.{number}", bytes(_RECORD_BYTES[-1]))
         return Records(buckets), version
+
+
+async def through_a_store(binary: str, sync_interval: str, *, erased: bool) -> Audio:
+    """Put files into the store and fetch them; erase them, or leave them to their age."""
+    data = hashlib.shake_256(b"decibus").digest(_FILE_BYTES)
+    with server(binary, sync_interval) as running:
+        async with connect(running.url, name="bench") as broker:
+            await broker.declare(queues=())
+            blobs, done = Blobs(broker.connection, AUDIO.name), 0
+            started = time.perf_counter()
+
+            async def files(name: str) -> None:
+                nonlocal done
+                with Path("/dev/null").open("wb") as nowhere:  # noqa: ASYNC230 - opens at once
+                    for turn in count():
+                        if time.perf_counter() - started > _AUDIO_S:
+                            return
+                        await blobs.put(f"{name}-{turn}", parts(data), limit=len(data))
+                        await blobs.fetch(f"{name}-{turn}", nowhere)
+                        if erased:
+                            await blobs.delete(f"{name}-{turn}")
+                        done += 1
+
+            cpu_s = running.cpu_s()
+            await asyncio.gather(*(files(str(number)) for number in range(_FILES_AT_ONCE)))
+            megabytes = done * _FILE_BYTES / 1e6
+            return Audio(
+                sync_interval=sync_interval,
+                erased=erased,
+                mb_per_s=round(megabytes / (time.perf_counter() - started), 1),
+                server_cpu_ms=round(1e3 * (running.cpu_s() - cpu_s) / megabytes, 2),
+            )
 
 
 async def hearing_us(binary: str, events: int = 30_000) -> float:
@@ -416,7 +490,7 @@ async def hearing_us(binary: str, events: int = 30_000) -> float:
                 heard += 1
 
             await broker.hear(on_event)
-            wire, told = Wire(Records([])), _told()
+            wire, told = Records([]).wire, _told()
             await _connect(wire, running)
             cpu_s = time.process_time()
             for sent in range(0, events, 3 * 100):
@@ -457,9 +531,9 @@ async def main(binary: str, partitions: list[int], seconds: float) -> None:
     version = ""
     print("            sync     parts   most/s holds/s  cores (client) |  p50, p99 ms at")
     print(f"{'':62} | " + "".join(f"{share:>15.0%}" for share in SHARES))
-    for what in ("queue", "records"):
+    for what in ("queue", "records", "encrypted"):
         for sync_interval in ("default", "always"):
-            for number in partitions:
+            for number in partitions if what != "encrypted" else [1]:
                 version, row = await measure(binary, what, number, sync_interval, seconds)
                 times = "".join(f"{each.p50_ms:8.2f}{each.p99_ms:7.1f}" for each in row.levels)
                 print(
@@ -468,10 +542,21 @@ async def main(binary: str, partitions: list[int], seconds: float) -> None:
                     flush=True,
                 )
                 rows.append(row)
+    audio = []
+    for sync_interval in ("default", "always"):
+        for erased in (False, True):
+            through = await through_a_store(binary, sync_interval, erased=erased)
+            audio.append(through)
+            print(
+                f"audio      {sync_interval:8} {'erased' if erased else 'left':8}"
+                f" {through.mb_per_s:6.1f} MB/s, {through.server_cpu_ms:.1f} ms a MB"
+            )
     event_cpu_us = round(await hearing_us(binary), 1)
     print(f"an event takes {event_cpu_us} us of a gateway")
     RESULTS.parent.mkdir(exist_ok=True)
-    report = Report(server=version, seconds=seconds, rows=rows, event_cpu_us=event_cpu_us)
+    report = Report(
+        server=version, seconds=seconds, rows=rows, audio=audio, event_cpu_us=event_cpu_us
+    )
     RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
 
 

@@ -552,11 +552,11 @@ class Broker:
             info = await self._js.consumer_info(stream, consumer)
             return (info.num_pending or 0) + (info.num_ack_pending or 0)
 
-    async def backlog(self, part: Queue) -> Backlog:
-        """Return how far a partition of a queue has been handed out."""
+    async def backlog(self, queue: Queue) -> Backlog:
+        """Return how far a queue has been handed out; of several partitions, one that is given."""
         with self._asking():
-            state = (await self._js.stream_info(part.stream)).state
-            info = await self._js.consumer_info(part.stream, part.consumer)
+            state = (await self._js.stream_info(queue.stream)).state
+            info = await self._js.consumer_info(queue.stream, queue.consumer)
             delivered = info.delivered.stream_seq if info.delivered else 0
             # What was withdrawn from the head of the queue counts as handed out.
             return Backlog(

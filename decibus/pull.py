@@ -9,6 +9,7 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, timedelta
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -94,6 +95,8 @@ class Pull:
         self._found_empty = 0
         self._stopping = False
         self._arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
+        self._subscription: Subscription | None = None
+        self._numbers = count()
 
     def stop(self) -> None:
         """End the iteration; a task that arrives in the same moment goes back to the queue."""
@@ -116,6 +119,7 @@ class Pull:
                     yield Delivery(message)
         finally:
             forget()
+            await self._end_subscription(may_bring_more=False)
 
     def _wake(self) -> None:
         self._arrived.put_nowait(None)
@@ -123,15 +127,16 @@ class Pull:
     async def _request(self, partitions: Iterable[Queue], *, waits: bool) -> Msg | None:
         """Ask for one message; None when there was none, or when it is time to ask again."""
         connection = self._connection
-        subscription: Subscription | None = None
         asked: dict[str, Queue] = {}  # by where the answer comes, as long as one may
-        self._arrived = asyncio.Queue()
         try:
             with translated():
-                inbox = connection.new_inbox()
-                subscription = await connection.subscribe(f"{inbox}.*", cb=self._arrived.put)
-                for number, queue in enumerate(partitions):
-                    asked[reply := f"{inbox}.{number}"] = queue
+                if self._subscription is None:
+                    self._arrived = asyncio.Queue()
+                    inbox = f"{connection.new_inbox()}.*"
+                    self._subscription = await connection.subscribe(inbox, cb=self._arrived.put)
+                for queue in partitions:
+                    reply = f"{self._subscription.subject[:-1]}{next(self._numbers)}"
+                    asked[reply] = queue
                     subject = f"$JS.API.CONSUMER.MSG.NEXT.{queue.stream}.{queue.consumer}"
                     await connection.publish(subject, _WAIT if waits else _NO_WAIT, reply=reply)
             return await self._first(asked, waits=waits)
@@ -140,9 +145,14 @@ class Pull:
             await asyncio.sleep(0.5)
             return None
         finally:
-            # A request brings one message; cut short, it may have one on its way.
-            is_out = bool(asked) and connection.is_connected
-            await _give_back(subscription, self._arrived, may_bring_more=is_out)
+            # A request brings one message; cut short, it may have one on its way. When none is out,
+            # what answers the next ones comes the same way.
+            if asked:
+                await self._end_subscription(may_bring_more=connection.is_connected)
+
+    async def _end_subscription(self, *, may_bring_more: bool) -> None:
+        subscription, self._subscription = self._subscription, None
+        await _give_back(subscription, self._arrived, may_bring_more=may_bring_more)
 
     async def _first(self, asked: dict[str, Queue], *, waits: bool) -> Msg | None:
         """
