@@ -44,6 +44,7 @@ from decibus.telemetry import NATS_CONNECTED, NATS_RECONNECTS, SLOW_CONSUMER
 from decibus.topology import (
     ERRANDS,
     EVENTS_PREFIX,
+    PARTITIONS,
     QUEUES,
     Bucket,
     Journal,
@@ -54,6 +55,7 @@ from decibus.topology import (
 
 log = structlog.get_logger()
 
+DEDUP_ID: Final = "Nats-Msg-Id"
 _LEADER_PATIENCE_S: Final = 60.0
 _WRONG_LAST_SEQUENCE: Final = (10071, 10164)
 _NOTHING_TO_DELETE: Final = (10037, 10043, 10057)  # how servers say: there is no such message
@@ -152,6 +154,10 @@ class _Found(msgspec.Struct, frozen=True):
     message: _Message | None = None
 
 
+class _Names(msgspec.Struct, frozen=True):
+    streams: tuple[str, ...] | None = None
+
+
 class _Announcement(msgspec.Struct, frozen=True):
     metadata: Mapping[str, str] = {}
 
@@ -184,10 +190,16 @@ class Call:
 
 
 class Broker:
-    """A connection to NATS. `connection` is there for `blobs`, and for nobody else."""
+    """
+    A connection to NATS. `connection` is there for `blobs`, and for nobody else.
 
-    def __init__(self, connection: Client) -> None:
+    That a queue is several streams is known here: whoever gives one queue and a key means the
+    partition of the key, whoever gives one queue alone all of its partitions.
+    """
+
+    def __init__(self, connection: Client, partitions: int = 1) -> None:
         self.connection = connection
+        self._partitions = partitions
         self._js = connection.jetstream(timeout=REQUEST_TIMEOUT_S)
         self._on_reconnect: list[Callable[[], None]] = []
         self._on_closed: list[Callable[[], None]] = []
@@ -242,19 +254,30 @@ class Broker:
             yield
 
     async def declare(
-        self, *, replicas: int = 1, queues: Iterable[Queue] = (*QUEUES.values(), *ERRANDS)
+        self,
+        *,
+        replicas: int = 1,
+        queues: Iterable[Queue] = (*QUEUES.values(), *ERRANDS),
+        repartition: bool = False,
     ) -> None:
         """
         Create what `topology` names, or bring it to what `topology` says; read it back.
 
         A cluster that has just started has no leader yet: that is waited for. Raises `Mismatch`
-        when the server has something that cannot be changed, or ignores a field.
+        when the server has something that cannot be changed, or ignores a field, and when its
+        queues have another number of partitions, unless they may be given a new one.
         """
         deadline = asyncio.get_running_loop().time() + _LEADER_PATIENCE_S
         while True:
             try:
                 with translated():
-                    await provision.declare(self._js, replicas=replicas, queues=queues)
+                    await provision.declare(
+                        self._js,
+                        replicas=replicas,
+                        queues=queues,
+                        partitions=self._partitions,
+                        repartition=repartition,
+                    )
             except Unavailable as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
@@ -263,6 +286,34 @@ class Broker:
             else:
                 return
 
+    async def agree(self) -> None:
+        """Raise `Mismatch` when the server's queues have another number of partitions than here."""
+        with self._asking():
+            provision.agree(self._partitions, await provision.partitions_of(self._js))
+
+    def partitions(self, queue: Queue) -> tuple[Queue, ...]:
+        """Return the partitions of a queue; often it is its only one."""
+        return queue.split(self._partitions)
+
+    def partition(self, queue: Queue, key: str) -> Queue:
+        """Return the partition of a queue in which a key's tasks are."""
+        return queue.at(key, self._partitions)
+
+    def cap(self, queue: Queue) -> int:
+        """Return how many tasks a queue takes."""
+        return sum(part.max_msgs for part in self.partitions(queue))
+
+    async def left_behind(self, queue: Queue) -> list[Queue]:
+        """Return the partitions of any former number that are still on the server."""
+        with self._asking():
+            request = msgspec.json.encode({"subject": f"{queue.root}>"})
+            answer = await self.connection.request(
+                "$JS.API.STREAM.NAMES", request, timeout=REQUEST_TIMEOUT_S
+            )
+        there = msgspec.json.decode(answer.data, type=_Names).streams or ()
+        formers = (queue.split(number) for number in PARTITIONS if number != self._partitions)
+        return [part for parts in formers for part in parts if part.stream in there]
+
     async def publish(
         self, queue: Queue, key: str, body: bytes, *, dedup_id: str, headers: Mapping[str, str]
     ) -> Published:
@@ -270,7 +321,9 @@ class Broker:
         with self._asking():
             try:
                 stored = await self._js.publish(
-                    queue.subject(key), body, headers={"Nats-Msg-Id": dedup_id, **headers}
+                    self.partition(queue, key).subject(key),
+                    body,
+                    headers={DEDUP_ID: dedup_id, **headers},
                 )
             except nats.js.errors.APIError as error:
                 if error.err_code != LIMIT_REACHED:
@@ -294,7 +347,10 @@ class Broker:
     async def count_tasks(self, queue: Queue) -> int:
         """Return how many tasks a queue holds, those in hand included."""
         with self._asking():
-            return (await self._js.stream_info(queue.stream)).state.messages
+            infos = await asyncio.gather(
+                *(self._js.stream_info(part.stream) for part in self.partitions(queue))
+            )
+            return sum(info.state.messages for info in infos)
 
     async def declare_quota(self, quota: Quota, *, replicas: int = 1) -> None:
         """Create the stream that counts requests, or bring it to these limits; read it back."""
@@ -341,20 +397,23 @@ class Broker:
         # no worker ever gets the tasks that others have waiting there.
         sequence = await self.sequence(queue, key)
         if sequence is not None:
-            await self.remove(queue.stream, sequence)
+            await self.remove(self.partition(queue, key).stream, sequence)
 
     async def waiting_keys(self, queue: Queue) -> set[str]:
         """Return whose tasks are on a queue, those that are being worked on included."""
-        with self._asking():
-            info = await self._js.stream_info(queue.stream, subjects_filter=queue.subjects)
-            return {queue.key(subject) for subject in info.state.subjects or {}}
+        keys: set[str] = set()
+        for part in self.partitions(queue):
+            with self._asking():
+                info = await self._js.stream_info(part.stream, subjects_filter=part.subjects)
+            keys |= {part.key(subject) for subject in info.state.subjects or {}}
+        return keys
 
     async def append(
         self, subject: str, body: bytes, *, dedup_id: str, headers: Mapping[str, str]
     ) -> None:
         """Add to a log what it does not have under this `dedup_id` yet."""
         with self._asking():
-            await self._js.publish(subject, body, headers={"Nats-Msg-Id": dedup_id, **headers})
+            await self._js.publish(subject, body, headers={DEDUP_ID: dedup_id, **headers})
 
     async def extend(
         self, journal: Journal, key: str, epoch: int, body: bytes, *, behind: int
@@ -460,11 +519,20 @@ class Broker:
         return withdraw
 
     async def condition(self, queue: Queue) -> Condition:
-        """Return how a queue is."""
+        """Return how a queue is, all its partitions together."""
+        parts = [await self._condition(part) for part in self.partitions(queue)]
+        return Condition(
+            waiting=sum(part.waiting for part in parts),
+            in_hand=sum(part.in_hand for part in parts),
+            redelivered=sum(part.redelivered for part in parts),
+            oldest_at=min((part.oldest_at for part in parts if part.oldest_at), default=None),
+        )
+
+    async def _condition(self, part: Queue) -> Condition:
         with self._asking():
-            info = await self._js.consumer_info(queue.stream, queue.consumer)
+            info = await self._js.consumer_info(part.stream, part.consumer)
             delivered = (info.delivered.stream_seq if info.delivered else 0) or 0
-            waiting = self.walk(queue.stream, queue.subjects, after=delivered)
+            waiting = self.walk(part.stream, part.subjects, after=delivered)
             oldest = await anext(waiting, None) if info.num_pending else None
             return Condition(
                 waiting=info.num_pending or 0,
@@ -492,7 +560,7 @@ class Broker:
             return (info.num_pending or 0) + (info.num_ack_pending or 0)
 
     async def backlog(self, queue: Queue) -> Backlog:
-        """Return how far a queue has been handed out."""
+        """Return how far a queue has been handed out; of several partitions, one that is given."""
         with self._asking():
             stream, info = await asyncio.gather(
                 self._js.stream_info(queue.stream),
@@ -505,13 +573,14 @@ class Broker:
             )
 
     async def sequence(self, queue: Queue, key: str) -> int | None:
-        """Return the number of a task in its queue's stream, or None when it is not there."""
-        found = await self._last(queue.stream, queue.subject(key))
+        """Return the number of a task in its partition's stream, or None when it is not there."""
+        part = self.partition(queue, key)
+        found = await self._last(part.stream, part.subject(key))
         return None if found is None else found.seq
 
     def pull(self, queue: Queue) -> Pull:
         """Take one delivery after the other, for one free slot."""
-        return Pull(self.connection, self.on_reconnect, queue)
+        return Pull(self.connection, self.on_reconnect, self.partitions(queue))
 
     async def read(self, bucket: Bucket, key: str) -> Record | None:
         """Return a record as its leader has it, or None."""
@@ -669,16 +738,20 @@ class Broker:
 
 
 @asynccontextmanager
-async def connect(url: str, *, name: str, login: NatsLogin = _ANONYMOUS) -> AsyncIterator[Broker]:
+async def connect(
+    url: str, *, name: str, login: NatsLogin = _ANONYMOUS, partitions: int = 1
+) -> AsyncIterator[Broker]:
     """
     Connect, waiting for a server as long as it takes; `url` may name several, with commas.
+
+    `partitions`: how many streams each queue of jobs is.
 
     Answers come to inboxes under `_INBOX_<name>`, so that a server can keep everybody else from
     listening there. nats-py reconnects for ever; when it gives up all the same,
     `Broker.when_closed` tells.
     """
     connection = Client()
-    broker = Broker(connection)
+    broker = Broker(connection, partitions)
     is_ending = False
     NATS_CONNECTED.set_function(lambda: float(broker.is_connected))
 

@@ -12,6 +12,7 @@ from nats.js import JetStreamContext, api
 
 from decibus.errors import DecibusError
 from decibus.topology import (
+    ANALYSES,
     BUCKETS,
     JOURNALS,
     LOGS,
@@ -23,6 +24,8 @@ from decibus.topology import (
     Queue,
     Quota,
     Reader,
+    partitions_in,
+    partitions_text,
 )
 
 # Room for revisions that a writer did not live to erase, until the record itself is erased.
@@ -33,11 +36,49 @@ class Mismatch(DecibusError):
     """The server's stream or consumer is not the declared one, and cannot be made so."""
 
 
-async def declare(js: JetStreamContext, *, replicas: int, queues: Iterable[Queue]) -> None:
-    """Create what is missing, change what differs; `Mismatch` where that cannot be."""
-    for queue in queues:
-        await _declare_stream(js, _queue_stream(queue), replicas)
-        await _declare_consumer(js, queue.stream, _queue_consumer(queue))
+async def partitions_of(js: JetStreamContext) -> int | None:
+    """Return into how many partitions the queues on this server are split; None without any."""
+    try:
+        return partitions_in((await js.stream_info(ANALYSES.stream)).config.description)
+    except nats.js.errors.NotFoundError:
+        return None
+
+
+def agree(ours: int, theirs: int | None) -> None:
+    """Raise `Mismatch` where the queues on the server are split into another number than here."""
+    if theirs not in {None, ours}:
+        raise Mismatch(
+            f"PARTITIONS is {ours} here, and {theirs} for the jobs on this server: give every"
+            " service the same number, or change the server's with python -m decibus.bootstrap"
+        )
+
+
+async def declare(
+    js: JetStreamContext,
+    *,
+    replicas: int,
+    queues: Iterable[Queue],
+    partitions: int = 1,
+    repartition: bool = False,
+) -> None:
+    """
+    Create what is missing, change what differs; `Mismatch` where that cannot be.
+
+    With `repartition` the number of partitions may differ, too.
+    """
+    records = _bucket_stream(ANALYSES)
+    records.description = partitions_text(partitions)
+    if not repartition:
+        theirs = await partitions_of(js)
+        agree(partitions, theirs)
+        if theirs is None:
+            # Said first of all, and by a request that changes nothing: of two who begin on an empty
+            # server with different numbers, one is refused, and finds the other's next time.
+            await js.add_stream(_kept(records, replicas))
+    await _declare_stream(js, records, replicas)
+    for part in (part for queue in queues for part in queue.split(partitions)):
+        await _declare_stream(js, _queue_stream(part), replicas)
+        await _declare_consumer(js, part.stream, _queue_consumer(part))
     for kept in LOGS:
         await _declare_stream(js, _log_stream(kept), replicas)
         for reader in kept.readers:
@@ -45,7 +86,8 @@ async def declare(js: JetStreamContext, *, replicas: int, queues: Iterable[Queue
     for journal in JOURNALS:
         await _declare_stream(js, _journal_stream(journal), replicas)
     for bucket in BUCKETS:
-        await _declare_stream(js, _bucket_stream(bucket), replicas)
+        if bucket is not ANALYSES:
+            await _declare_stream(js, _bucket_stream(bucket), replicas)
     for store in STORES:
         await _declare_stream(js, _object_stream(store), replicas)
 
@@ -55,9 +97,14 @@ async def declare_quota(js: JetStreamContext, quota: Quota, *, replicas: int) ->
     await _declare_stream(js, _quota_stream(quota), replicas)
 
 
-async def _declare_stream(js: JetStreamContext, wanted: api.StreamConfig, replicas: int) -> None:
+def _kept(wanted: api.StreamConfig, replicas: int) -> api.StreamConfig:
     wanted.num_replicas = replicas
     wanted.storage = wanted.storage or api.StorageType.FILE
+    return wanted
+
+
+async def _declare_stream(js: JetStreamContext, wanted: api.StreamConfig, replicas: int) -> None:
+    _kept(wanted, replicas)
     try:
         found = (await js.stream_info(str(wanted.name))).config
     except nats.js.errors.NotFoundError:

@@ -12,6 +12,8 @@ from decibus.confinement import MIN_MEMORY_BYTES, Limits
 S = TypeVar("S", bound=msgspec.Struct)
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 LogLevel = Literal["debug", "info", "warning", "error"]
+Partitions = Literal[1, 2, 4, 8, 16, 32, 64]
+"""Into how many streams the queues of jobs are split: the same for all services."""
 
 _LIMITS = Limits()
 
@@ -54,11 +56,13 @@ class WorkerSettings(ManagementSettings, frozen=True, kw_only=True):
     What every worker can be told.
 
     `slots` jobs are worked on at once; `grace_s` is how long a stopping worker goes on with what it
-    has in hand; `nats_replicas` how many servers keep each stream.
+    has in hand; `nats_replicas` how many servers keep each stream, `partitions` how many streams
+    each queue is.
     """
 
     nats_url: str = "nats://127.0.0.1:4222"
     nats_replicas: Positive = 1
+    partitions: Partitions = 1
     slots: Positive = 1
     grace_s: Annotated[float, msgspec.Meta(ge=0)] = 25.0
     log_level: LogLevel = "info"

@@ -4,8 +4,9 @@ Every name in NATS, in one place. `python -m decibus.topology` prints it.
     upload ──▶ OBJ audio                        the bytes, until the last task has ended
            ──▶ KV reports                       one row an upload: which jobs it waits for
            ──▶ KV analyses ──▶ audio.evt.>      one record a job; every change is republished
-           ──▶ JOBS_ANALYZE, JOBS_TRANSCRIBE,   one message a job, until a worker has settled it
-               JOBS_TRANSCODE ──▶ OBJ outputs   and what the transcoder has made
+           ──▶ JOBS_ANALYZE, JOBS_TRANSCRIBE,   one message a job, until a worker has settled it;
+               JOBS_TRANSCODE                   each may be several streams, see `Queue.split`
+                   ──▶ OBJ outputs              what the transcoder has made
            ──▶ CHECKPOINTS                      what is done of a job in hand, until it is settled
     request ─▶ RATE                             one message a request, until it counts no more
            ──▶ KV idempotency                   one row an Idempotency-Key, for a day
@@ -37,6 +38,9 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     beyond it, publishing is refused. `ack_wait` is how long a silent worker keeps a job, `lease`
     is a little shorter so that a redelivery finds the lease expired. `max_deliver` is only a net
     under the attempts that `jobs` counts: as many deliveries as fit into `max_age`.
+
+    A queue may be split into partitions, each a `Queue` with a stream of its own, and with it a
+    Raft group and a file. `most_partitions` 1 is for those that never are.
     """
 
     task: str
@@ -48,11 +52,35 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     ack_wait: timedelta = timedelta(seconds=6)
     max_deliver: int = 600
     max_ack_pending: int = 1000
+    most_partitions: int = 64
+    partition: str = ""
+
+    def split(self, partitions: int) -> "tuple[Queue, ...]":
+        """
+        Return the queues that this one becomes, in the order of the keys that they are for.
+
+        Their names tell how many there are, so that no two numbers have a subject in common. Each
+        has the whole `max_msgs`.
+        """
+        count = min(partitions, self.most_partitions)
+        return tuple(self._partition(number, count) for number in range(count))
+
+    def at(self, key: str, partitions: int) -> "Queue":
+        """Return the partition of a key: keys begin with a SHA-256, whose first byte decides."""
+        count = min(partitions, self.most_partitions)
+        return self if count == 1 else self._partition(int(key[:2], 16) * count // 256, count)
+
+    def _partition(self, number: int, count: int) -> "Queue":
+        if count == 1:
+            return self
+        return msgspec.structs.replace(
+            self, stream=f"{self.stream}_{number}OF{count}", partition=f"-{number}of{count}"
+        )
 
     @property
     def subjects(self) -> str:
         """What the stream captures."""
-        return f"{self.root}{self.task}.>"
+        return self.subject(">")
 
     @property
     def lease(self) -> timedelta:
@@ -66,7 +94,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
 
     def subject(self, key: str) -> str:
         """Return where the job's task is published."""
-        return f"{self.root}{self.task}.{key}"
+        return f"{self.root}{self.task}{self.partition}.{key}"
 
     def key(self, subject: str) -> str:
         """Return whose task was published there."""
@@ -185,6 +213,8 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
 
 GIB: Final = 1 << 30
 
+PARTITIONS: Final = (1, 2, 4, 8, 16, 32, 64)
+"""How many streams a queue of jobs may be."""
 ANALYZE: Final = Queue(
     task=TaskName.ANALYZE, stream="JOBS_ANALYZE", consumer="analyzer", max_msgs=500
 )
@@ -207,6 +237,7 @@ WEBHOOKS: Final = Queue(
     ack_wait=timedelta(seconds=30),
     max_deliver=-1,
     max_ack_pending=10_000,
+    most_partitions=1,
 )
 """`webhooks.<row key>`: a report to post. Waiting between two attempts counts as ack pending."""
 SHELVE: Final = msgspec.structs.replace(
@@ -221,7 +252,11 @@ ERRANDS: Final = (WEBHOOKS, SHELVE, CALLS)
 ANALYSES: Final = Bucket(
     name="analyses", ttl=timedelta(hours=1), max_bytes=GIB, events="audio.evt.>"
 )
-"""Key `<sha256>.<task digest>`: the record of a job. Lives at least as long as its task may."""
+"""
+Key `<sha256>.<task digest>`: the record of a job. Lives at least as long as its task may.
+
+The stream's description is `partitions_text`: what all services agree on, and each may look up.
+"""
 REPORTS: Final = Bucket(name="reports", ttl=timedelta(minutes=17), max_bytes=GIB // 4)
 """
 Two minutes longer than a token works: the gateways erase what has expired, the ttl only lets go.
@@ -341,6 +376,20 @@ RECORDER: Final = "recorder"
 """The queue group, and the micro service, of those who write down the calls."""
 INFLUX_ASKED: Final = "metrics.ask"
 """Request-reply: a gateway asks a recorder what InfluxDB says."""
+
+
+_PARTITIONS_TEXT: Final = "PARTITIONS="
+
+
+def partitions_text(partitions: int) -> str:
+    """Say into how many partitions the queues of jobs are split."""
+    return f"{_PARTITIONS_TEXT}{partitions}"
+
+
+def partitions_in(text: str | None) -> int:
+    """Read `partitions_text`; where it says nothing, there is one."""
+    number = (text or "").removeprefix(_PARTITIONS_TEXT)
+    return int(number) if number.isdecimal() else 1
 
 
 def table() -> str:

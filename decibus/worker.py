@@ -451,7 +451,9 @@ async def run(
     """
     async with managed(process, settings, service=queue.consumer) as management:
         step, metadata = await _in_thread(prepare)
-        async with connect(settings.nats_url, name=queue.consumer, login=settings) as broker:
+        async with connect(
+            settings.nats_url, name=queue.consumer, login=settings, partitions=settings.partitions
+        ) as broker:
             broker.when_closed(process.end)
             management.ready.append(broker.not_ready)
             await broker.declare(replicas=settings.nats_replicas)

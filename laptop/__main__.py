@@ -69,13 +69,17 @@ async def pipeline(settings: Settings, nats: Sequence[str], nats_port: int, lock
     stop = _signalled()
     host, port = settings.http_host, settings.http_port
     nats_url = f"nats://127.0.0.1:{nats_port}"
-    env = nats_server.ENV | os.environ | {  # noqa: TID251 - all inherit it, as from a shell
-        "NATS_URL": nats_url,
-        "HTTP_HOST": host,
-        "HTTP_PORT": str(port),
-        "GRACE_S": str(DRAIN_S),
-        "PYTHONUNBUFFERED": "1",
-    }
+    env = (
+        nats_server.ENV
+        | os.environ
+        | {  # noqa: TID251 - all inherit it, as from a shell
+            "NATS_URL": nats_url,
+            "HTTP_HOST": host,
+            "HTTP_PORT": str(port),
+            "GRACE_S": str(DRAIN_S),
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
     services = _services(Path(settings.procfile))
     if settings.transcoder_mode == "job":
         services["transcoder"] = [sys.executable, "-m", "laptop.on_demand"]

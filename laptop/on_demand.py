@@ -60,7 +60,9 @@ class Crew:
 async def main(life: Process, settings: WorkerSettings) -> int:
     """Watch the queue until told to stop; returns the exit code."""
     crew = Crew(most=os.cpu_count() or 1)
-    async with connect(settings.nats_url, name="on-demand") as broker:
+    async with connect(
+        settings.nats_url, name="on-demand", partitions=settings.partitions
+    ) as broker:
         broker.when_closed(life.end)
         await broker.declare(replicas=settings.nats_replicas)
         # Jobs are taken: it needs no worker that is there already.

@@ -76,7 +76,9 @@ async def main(life: Process, settings: Settings, keyring: Keyring, references: 
     """Serve; returns the process's exit code."""
     async with (
         managed(life, settings, service="gateway") as management,
-        connect(settings.nats_url, name="gateway", login=settings) as broker,
+        connect(
+            settings.nats_url, name="gateway", login=settings, partitions=settings.partitions
+        ) as broker,
     ):
         broker.when_closed(life.end)
         management.ready.append(broker.not_ready)

@@ -26,7 +26,7 @@ from decibus.errors import DecibusError, NotFound
 from decibus.jobs import Job
 from decibus.ledger import Ledger
 from decibus.messages import Task
-from decibus.settings import NatsLogin, from_environment
+from decibus.settings import NatsLogin, Partitions, from_environment
 from decibus.telemetry import TRACEPARENT, configure_logs, trace_id, traceparent
 from decibus.topology import AUDIO, QUEUES
 
@@ -34,9 +34,10 @@ _PATIENCE_S: Final = 10.0
 
 
 class DeadSettings(NatsLogin, frozen=True, kw_only=True):
-    """Which pipeline to look at."""
+    """Which pipeline to look at, and how many streams its queues are."""
 
     nats_url: str = "nats://127.0.0.1:4222"
+    partitions: Partitions = 1
 
 
 class Mortuary:
@@ -144,8 +145,11 @@ async def main(settings: DeadSettings, arguments: argparse.Namespace) -> int:
     try:
         async with (
             asyncio.timeout(_PATIENCE_S) as patience,
-            connect(settings.nats_url, name="dead", login=settings) as broker,
+            connect(
+                settings.nats_url, name="dead", login=settings, partitions=settings.partitions
+            ) as broker,
         ):
+            await broker.agree()
             patience.reschedule(None)
             return await _serve(Mortuary(broker), arguments)
     except DecibusError as error:

@@ -108,7 +108,8 @@ class Desk:
             await self._checkpoints.erase(key)
             await self._ledger.erase(key, revision=revision)
             if sequence is not None:  # this one, and not what a new upload may queue just now
-                await self._broker.remove(QUEUES[task].stream, sequence)
+                part = self._broker.partition(QUEUES[task], key)
+                await self._broker.remove(part.stream, sequence)
             await self._blobs.delete(job.blob)
             await self._outputs.erase(job.result)
 

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 EVERY_S: Final = 5.0
 _STREAMS: Final = (
-    *(queue.stream for queue in (*QUEUES.values(), *ERRANDS)),
+    *(queue.stream for queue in ERRANDS),
     *(bucket.stream for bucket in BUCKETS),
     *(store.stream for store in STORES),
     *(journal.stream for journal in JOURNALS),
@@ -70,9 +70,10 @@ async def read(broker: Broker) -> None:
         telemetry.QUEUE_WAITING.labels(task).set(state.waiting)
         telemetry.QUEUE_IN_HAND.labels(task).set(state.in_hand)
         telemetry.QUEUE_REDELIVERED.labels(task).set(state.redelivered)
-        telemetry.QUEUE_CAP.labels(task).set(queue.max_msgs)
+        telemetry.QUEUE_CAP.labels(task).set(broker.cap(queue))
         telemetry.QUEUE_OLDEST_SECONDS.labels(task).set(age.total_seconds() if age else 0.0)
-    for stream in _STREAMS:
+    queues = [part.stream for queue in QUEUES.values() for part in broker.partitions(queue)]
+    for stream in (*queues, *_STREAMS):
         held, cap = await broker.stream_bytes(stream)
         telemetry.STREAM_BYTES.labels(stream).set(held)
         telemetry.STREAM_CAP_BYTES.labels(stream).set(cap)

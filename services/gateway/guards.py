@@ -57,7 +57,7 @@ class Backlog:
         """Raise `BacklogFull` when one of the queues is at its cap."""
         for task in tasks:
             queue = QUEUES[task]
-            if (waiting := await self._waiting(queue)) >= queue.max_msgs:
+            if (waiting := await self._waiting(queue)) >= self._broker.cap(queue):
                 raise BacklogFull(f"{waiting} tasks wait for {task}; send it again in a while")
 
     async def _waiting(self, queue: Queue) -> int:

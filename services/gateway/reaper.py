@@ -3,6 +3,7 @@ What nobody else would end: one gateway looks for it every few seconds.
 
     a task that JetStream gave up           ──▶ its job fails, dead letter, the task is deleted
     a job that waits, its task on no queue  ──▶ its task is published again; no audio: it fails
+    a task where no worker looks any more   ──▶ it is moved to its partition of today
     audio that no job needs                 ──▶ deleted
     chunks of an upload that died           ──▶ deleted
 
@@ -22,7 +23,7 @@ import structlog
 
 from decibus import jobs
 from decibus.blobs import Blobs
-from decibus.broker import Broker, Published
+from decibus.broker import DEDUP_ID, Broker, Published, Stored
 from decibus.checkpoints import Checkpoints
 from decibus.dead import DeadLetters
 from decibus.errors import BacklogFull, DecibusError, NotFound
@@ -41,6 +42,7 @@ _RECORDS_A_TURN: Final = 1000
 _WHOLE_ROUND_EVERY: Final = 12  # once a minute: nothing rests on what a round remembers
 _OBJECTS_A_TURN: Final = 1000
 _ADVISORIES_A_TURN: Final = 100
+_TASKS_A_TURN: Final = 1000
 _PATIENCE_ACK_WAITS: Final = 2
 _CHUNKS_LOOKED_AT_PER_ORPHAN_AGE: Final = 10  # looking reads the meta of every object
 
@@ -121,8 +123,9 @@ class Reaper:
 
     async def _keep(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            for duty in (self.end_given_up, self.look_through_records):
+            for duty in (self.end_given_up, self.move_left_behind, self.look_through_records):
                 try:
+                    await self._broker.agree()  # else it would queue where nobody looks any more
                     if await self._leadership.claim():
                         await duty()
                 except DecibusError as error:
@@ -147,7 +150,11 @@ class Reaper:
             await delivery.ack()
 
     async def _end_given_up(self, advisory: Advisory) -> None:
-        by_stream = {queue.stream: queue for queue in self._queues.values()}
+        by_stream = {
+            part.stream: part
+            for queue in self._queues.values()
+            for part in self._broker.partitions(queue)
+        }
         queue = by_stream.get(advisory.stream)
         if queue is None:
             return
@@ -159,6 +166,30 @@ class Reaper:
         await self._abandon(key, fault, task.headers.get(TRACEPARENT))
         await self._broker.remove(queue.stream, task.sequence)
         log.warning("task_given_up", stream=queue.stream, deliveries=advisory.deliveries)
+
+    async def move_left_behind(self) -> None:
+        """
+        Put the tasks in partitions of a former number of them where the workers look now.
+
+        A task in hand is moved, too: a second delivery finds the job held, or ended.
+        """
+        moved = 0
+        for queue in self._queues.values():
+            for part in await self._broker.left_behind(queue):
+                async with aclosing(self._broker.walk(part.stream, part.subjects)) as tasks:
+                    async for task in tasks:
+                        await self._move(task, part.key(task.subject), queue, part)
+                        moved += 1
+                        if moved == _TASKS_A_TURN:
+                            return
+
+    async def _move(self, task: Stored, key: str, queue: Queue, part: Queue) -> None:
+        headers = dict(task.headers)
+        # Where it goes to may remember the task from before it came here: this is another move.
+        dedup_id = f"{headers.pop(DEDUP_ID, key)}.{part.stream}"
+        await self._broker.publish(queue, key, task.body, dedup_id=dedup_id, headers=headers)
+        await self._broker.remove(part.stream, task.sequence)
+        log.info("task_moved", stream=part.stream)
 
     async def look_through_records(self) -> None:
         """Go on with the round; at its end queue again, or fail, what waits for no task."""

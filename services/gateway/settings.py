@@ -1,6 +1,6 @@
 """What a gateway can be told."""
 
-from decibus.settings import LogLevel, ManagementSettings, Positive
+from decibus.settings import LogLevel, ManagementSettings, Partitions, Positive
 
 
 class Settings(ManagementSettings, frozen=True, kw_only=True):
@@ -42,6 +42,7 @@ class Settings(ManagementSettings, frozen=True, kw_only=True):
     http_port: int = 8000
     nats_url: str = "nats://127.0.0.1:4222"
     nats_replicas: Positive = 1
+    partitions: Partitions = 1
     max_upload_bytes: int = 100_000_000
     max_request_bytes: int = 1_000_000_000
     max_duration_s: float = 360.0

@@ -1,13 +1,14 @@
 """
 Who waits at which place in a queue, and for how long still.
 
-The place is JetStream's: the sequence of the job's message against what its consumer has delivered.
+The place is JetStream's: the sequence of the job's message against what its consumer has delivered,
+and of the queue's other partitions, which are served in turn, as many as are ahead in its own.
 How long is the replica's own forecast, from the events that it hears anyway.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -94,7 +95,13 @@ class Lines:
         if ticket is None:  # not queued yet, or done this moment
             return None
         end = self._ends[task]
-        position = ticket.advance(await end.backlog(), is_older=end.read_at < ticket.drawn_at)
+        backlogs = await end.backlogs()
+        own = self._broker.partition(QUEUES[task], job.key)
+        position = ticket.advance(
+            backlogs[own.stream],
+            [backlog.pending for stream, backlog in backlogs.items() if stream != own.stream],
+            is_older=end.read_at < ticket.drawn_at,
+        )
         eta_s = self._activity[task].eta_s(position, now=datetime.now(UTC))
         return Place(position=position, eta_s=None if eta_s is None else round(eta_s, 1))
 
@@ -123,11 +130,17 @@ class _Ticket:
         self._sequence = sequence
         self._position: int | None = None
 
-    def advance(self, backlog: Backlog, *, is_older: bool) -> int:
-        """Return the position now: it only falls, though JetStream only tells bounds of it."""
+    def advance(self, backlog: Backlog, elsewhere: Iterable[int], *, is_older: bool) -> int:
+        """
+        Return the position now: it only falls, though JetStream only tells bounds of it.
+
+        `elsewhere`: how many tasks wait in each of the queue's other partitions.
+        """
         ahead = self._sequence - backlog.delivered
         if not is_older:  # else this job may not be among those that it counts
             ahead = min(ahead, backlog.pending)
+        # A free slot asks one partition after the other: of each go as many as of ours.
+        ahead += sum(min(max(ahead - 1, 0), pending) for pending in elsewhere)
         if self._position is not None:
             ahead = min(ahead, self._position)
         self._position = max(ahead, 1)  # delivered and given back: it is next
@@ -145,16 +158,20 @@ class _End:
         self._broker = broker
         self._queue = queue
         self._asking = asyncio.Lock()
-        self._backlog: Backlog | None = None
+        self._backlogs: dict[str, Backlog] = {}
         self.read_at = 0.0
         self.has_moved = False
 
-    async def backlog(self) -> Backlog:
+    async def backlogs(self) -> Mapping[str, Backlog]:
+        """Return how far each of the queue's partitions is, by its stream."""
         async with self._asking:
             now = asyncio.get_running_loop().time()
             fresh_s = _FRESH_WHEN_MOVED_S if self.has_moved else _FRESH_S
-            if self._backlog is None or now - self.read_at > fresh_s:
+            if not self._backlogs or now - self.read_at > fresh_s:
                 self.has_moved = False
-                self._backlog = await self._broker.backlog(self._queue)
+                self._backlogs = {
+                    part.stream: await self._broker.backlog(part)
+                    for part in self._broker.partitions(self._queue)
+                }
                 self.read_at = now
-            return self._backlog
+            return self._backlogs

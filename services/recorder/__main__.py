@@ -28,7 +28,9 @@ async def main(life: Process, settings: Settings) -> int:
     """Record; returns the process's exit code."""
     async with (
         managed(life, settings, service="recorder") as management,
-        connect(settings.nats_url, name="recorder", login=settings) as broker,
+        connect(
+            settings.nats_url, name="recorder", login=settings, partitions=settings.partitions
+        ) as broker,
         AsyncExitStack() as stack,
     ):
         broker.when_closed(life.end)

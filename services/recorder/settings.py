@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from decibus.settings import LogLevel, ManagementSettings, Positive
+from decibus.settings import LogLevel, ManagementSettings, Partitions, Positive
 
 
 class Settings(ManagementSettings, frozen=True, kw_only=True):
@@ -18,6 +18,7 @@ class Settings(ManagementSettings, frozen=True, kw_only=True):
 
     nats_url: str = "nats://127.0.0.1:4222"
     nats_replicas: Positive = 1
+    partitions: Partitions = 1
     influxdb_url: str = ""
     influxdb_token: str = ""
     influxdb_org: str = "decibus"

@@ -83,3 +83,14 @@ def find(rendered: list[Document], kind: str, name: str) -> Document:
         if document["kind"] == kind and document["metadata"]["name"] == name
     )
     return found
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Return whether a subject is one of those that NATS takes the pattern for."""
+    want, have = pattern.split("."), subject.split(".")
+    for i, wanted in enumerate(want):
+        if wanted == ">":
+            return len(have) > i
+        if i >= len(have) or wanted not in {"*", have[i]}:
+            return False
+    return len(want) == len(have)

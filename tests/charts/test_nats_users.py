@@ -19,7 +19,7 @@ import yaml
 from nats.aio.client import Client
 
 from decibus import topology
-from tests.charts.rendering import CHART, documents, find, template
+from tests.charts.rendering import CHART, documents, find, matches, template
 from tests.conftest import SERVERS
 from tests.processes import ROOT, Service, free_port, wait_for
 from tests.speech import say, silence, wav
@@ -196,16 +196,6 @@ def _example(pattern: str) -> str:
     return pattern.replace(">", "x").replace("*", "x")
 
 
-def _matches(pattern: str, subject: str) -> bool:
-    want, have = pattern.split("."), subject.split(".")
-    for i, wanted in enumerate(want):
-        if wanted == ">":
-            return len(have) > i
-        if i >= len(have) or wanted not in {"*", have[i]}:
-            return False
-    return len(want) == len(have)
-
-
 @pytest.mark.parametrize("user", [user for user in PERMISSIONS if user != "operator"])
 async def test_a_user_is_refused_what_is_another_users(
     user: str, as_user: Callable[[str], Any]
@@ -220,7 +210,7 @@ async def test_a_user_is_refused_what_is_another_users(
     foreign = {
         subject
         for subject in {*others, *WORST}
-        if not any(_matches(pattern, subject) for pattern in own)
+        if not any(matches(pattern, subject) for pattern in own)
     }
     listening = {f"_INBOX_{other}.>" for other in PERMISSIONS if other != user}
     if user != "gateway":

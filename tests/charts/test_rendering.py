@@ -186,18 +186,47 @@ def test_names_are_unique_and_of_one_release() -> None:
         assert all(name == "release" or name.startswith("release-") for _, name in named), path
 
 
-def test_keda_asks_for_the_queues_that_there_are() -> None:
-    queues = {queue.consumer: (queue.stream, queue.consumer) for queue in QUEUES.values()}
-    for document in documents(template(CHART / "ci" / "keda-values.yaml")):
+@pytest.mark.parametrize(("name", "partitions"), [("keda", 1), ("partitions", 4)])
+def test_keda_asks_for_the_queues_that_there_are(name: str, partitions: int) -> None:
+    queues = {queue.consumer: queue.split(partitions) for queue in QUEUES.values()}
+    scaled = []
+    for document in documents(template(CHART / "ci" / f"{name}-values.yaml")):
         if document["kind"] in {"ScaledObject", "ScaledJob"}:
-            (trigger,) = document["spec"]["triggers"]
             worker = document["metadata"]["name"].removeprefix("release-")
-            asked = trigger["metadata"]
-            assert (asked["stream"], asked["consumer"]) == queues[worker]
-            assert asked["account"] == "DECIBUS"
-            assert (
-                asked["natsServerMonitoringEndpoint"] == "release-nats.here.svc.cluster.local:8222"
-            )
+            asked = [trigger["metadata"] for trigger in document["spec"]["triggers"]]
+            assert [(each["stream"], each["consumer"]) for each in asked] == [
+                (part.stream, part.consumer) for part in queues[worker]
+            ]
+            for each in asked:
+                assert each["account"] == "DECIBUS"
+                place = "release-nats.here.svc.cluster.local:8222"
+                assert each["natsServerMonitoringEndpoint"] == place
+            scaled.append(document)
+    assert len(scaled) >= 2
+
+
+def test_keda_counts_what_waits_in_all_partitions_together() -> None:
+    rendered = documents(template(CHART / "ci" / "partitions-values.yaml"))
+
+    deployed = find(rendered, "ScaledObject", "release-analyzer")["spec"]
+    names = [trigger["name"] for trigger in deployed["triggers"]]
+    assert deployed["advanced"]["scalingModifiers"] == {
+        "formula": " + ".join(names),
+        "target": "3",
+        "activationTarget": "0",
+        "metricType": "AverageValue",
+    }
+    job = find(rendered, "ScaledJob", "release-transcoder")["spec"]
+    assert job["scalingStrategy"]["multipleScalersCalculation"] == "sum"
+
+
+def test_every_pod_is_told_the_number_of_partitions() -> None:
+    for name, partitions in (("dev", "1"), ("partitions", "4")):
+        for pod, spec in pods(documents(template(CHART / "ci" / f"{name}-values.yaml"))):
+            for container in spec["containers"]:
+                env = {each["name"]: each.get("value") for each in container.get("env", ())}
+                if "NATS_REPLICAS" in env:
+                    assert env["PARTITIONS"] == partitions, pod
 
 
 def test_what_is_scaled_has_no_replicas_of_its_own() -> None:

@@ -12,7 +12,15 @@ import yaml
 
 from charts import readme
 from decibus.topology import BUCKETS, ERRANDS, JOURNALS, LOGS, QUEUES, STORES
-from tests.charts.rendering import CHART, CURATED, OVERLAY_VALUES, ROOT, SERVICES, VALUES
+from tests.charts.rendering import (
+    CHART,
+    CURATED,
+    OVERLAY_VALUES,
+    ROOT,
+    SERVICES,
+    VALUES,
+    matches,
+)
 
 SCHEMA: Any = msgspec.json.decode((CHART / "values.schema.json").read_bytes())
 DEFAULTS: Any = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -86,16 +94,33 @@ def test_permissions_name_what_the_topology_has() -> None:
     consumers = {(queue.stream, queue.consumer) for queue in queues}
     consumers |= {(reader.stream, reader.consumer) for log in LOGS for reader in log.readers}
 
-    verbs = "API ACK STREAM CONSUMER MSG NEXT GET DELETE CREATE UPDATE PURGE INFO DURABLE * >"
+    verbs = "API ACK STREAM CONSUMER MSG NEXT GET DELETE CREATE UPDATE PURGE INFO NAMES DURABLE * >"
     for user, permissions in PERMISSIONS.items():
         for subject in permissions["publish"]["allow"]:
             root, *rest = subject.split(".")
+            if f".*.{user}" in subject:
+                continue  # its own queue, see below
             stream, consumer = ([*(t for t in rest if t not in verbs.split()), "", ""])[:2]
             if root == "$JS" and stream:
                 assert stream in known, user
                 assert not consumer or (stream, consumer) in consumers, user
             if root in {"$KV", "$O"} and stream:
                 assert f"{root.strip('$').replace('O', 'OBJ')}_{stream}" in known, user
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_a_worker_may_take_from_each_partition_of_its_own_queue_only(partitions: int) -> None:
+    for worker in QUEUES.values():
+        allowed = PERMISSIONS[worker.consumer]["publish"]["allow"]
+        for queue in (*QUEUES.values(), *ERRANDS):
+            for part in queue.split(partitions):
+                consumer = f"{part.stream}.{part.consumer}"
+                for subject in (
+                    f"$JS.API.CONSUMER.MSG.NEXT.{consumer}",
+                    f"$JS.ACK.{consumer}.1.1.1.1.1",
+                ):
+                    may = any(matches(pattern, subject) for pattern in allowed)
+                    assert may is (queue is worker), subject
 
 
 def test_nats_dev_and_nats_ha_are_given_the_password_of_every_user() -> None:

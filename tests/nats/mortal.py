@@ -1,5 +1,5 @@
 """
-A worker's process that poison kills: `python -m tests.nats.mortal NATS_URL`.
+A worker's process that poison kills: `python -m tests.nats.mortal NATS_URL [PARTITIONS]`.
 
 It works half a second at anything else. The test starts it again, as Kubernetes would.
 """
@@ -30,12 +30,12 @@ def work(file: BinaryIO, _: AnalyzeOptions, __: Progress) -> Transcript:
     return words(text)
 
 
-async def main(url: str) -> None:
-    async with connect(url, name="mortal") as broker:
+async def main(url: str, partitions: str = "1") -> None:
+    async with connect(url, name="mortal", partitions=int(partitions)) as broker:
         worker = Worker(broker, Blobs(broker.connection, AUDIO.name), QUICK, work, slots=1)
         await worker.serve(until=asyncio.Event(), grace=timedelta())
 
 
 if __name__ == "__main__":
     configure_logs("mortal")
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -61,6 +61,7 @@ containers:
     env:
       {{- include "decibus.natsEnv" $nats | nindent 6 }}
       - {name: NATS_REPLICAS, value: {{ .root.Values.nats.replicas | quote }}}
+      - {name: PARTITIONS, value: {{ .root.Values.nats.partitions | quote }}}
       - {name: GRACE_S, value: {{ $service.graceSeconds | quote }}}
       - {name: METRICS_HOST, value: 0.0.0.0}
       - {name: METRICS_PORT, value: {{ .root.Values.management.port | quote }}}
