@@ -55,9 +55,10 @@ MAX_SAMPLE: Final = 1e6
 _OPTIONS: Final = {
     "format_whitelist": "aac,ac3,aiff,ape,asf,au,caf,eac3,flac,matroska,mov,mp3,ogg,tta,w64,wav,wv",
     "protocol_whitelist": "none",
-    # Of WAV: packets of 64 KiB, and two that are searched for DTS, where FFmpeg takes 5 MB.
+    # Of WAV: packets of 64 KiB, and one that is searched for DTS, where FFmpeg takes 5 MB: each
+    # of its formats looks at all of that, which takes longer than to decode a short clip.
     "max_size": "65536",
-    "max_probe_packets": "2",
+    "max_probe_packets": "1",
 }
 
 MAX_COVER_BYTES: Final = 16 << 20

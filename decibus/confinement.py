@@ -11,7 +11,6 @@ import resource
 import signal
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
@@ -22,6 +21,9 @@ MIN_MEMORY_BYTES: Final = 1 << 30
 """The least address space in which code, kernels and the blocks of eight channels have room."""
 
 _OPEN_FILES: Final = 32
+
+# Made once: each call of `CDLL` makes classes, and a child pays for each page that it writes to.
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 # Of prctl.
 _SET_PDEATHSIG: Final = 1
@@ -60,8 +62,7 @@ def confine(limits: Limits, *, parent: int) -> None:
     """
     if IS_LINUX:
         _end_with(parent)
-        with suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("1000")
+        _be_the_first_to_go()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
@@ -85,9 +86,15 @@ def _end_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _be_the_first_to_go() -> None:
+    with suppress(OSError):
+        adjustment = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(adjustment, b"1000")
+        os.close(adjustment)
+
+
 def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
+    if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
         code = ctypes.get_errno()
         raise OSError(code, f"prctl {option}: {os.strerror(code)}")
 
@@ -106,8 +113,7 @@ def landlock_version() -> int:
     """Tell which version of Landlock's ABI the kernel has; 0 where it has none."""
     if not IS_LINUX:
         return 0
-    libc = ctypes.CDLL(None, use_errno=True)
-    version: int = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ASK_FOR_VERSION)
+    version: int = _LIBC.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ASK_FOR_VERSION)
     return max(0, version)
 
 
@@ -116,11 +122,10 @@ def _lock_the_land() -> None:
     version = landlock_version()
     if not version:
         return
-    libc = ctypes.CDLL(None, use_errno=True)
     rules = _Ruleset(*(_bits(each, version) for each in (_FILE_RIGHTS, _NET_RIGHTS, _SCOPES)))
     size = ctypes.c_size_t(ctypes.sizeof(rules))
-    ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(rules), size, 0)
-    if ruleset < 0 or libc.syscall(_RESTRICT_SELF, ruleset, 0):
+    ruleset = _LIBC.syscall(_CREATE_RULESET, ctypes.byref(rules), size, 0)
+    if ruleset < 0 or _LIBC.syscall(_RESTRICT_SELF, ruleset, 0):
         code = ctypes.get_errno()
         raise OSError(code, f"landlock version {version}: {os.strerror(code)}")
     os.close(ruleset)

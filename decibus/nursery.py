@@ -267,8 +267,8 @@ def _send(stream: Streaming, talk: socket.socket) -> msgspec.Struct:
             return result
         for at in range(0, len(yielded), MAX_PIECE_BYTES):
             piece = yielded[at : at + MAX_PIECE_BYTES]
-            talk.sendall((PIECE | len(piece)).to_bytes(HEADER_BYTES, "big"))
-            talk.sendall(piece)
+            # As one: a header alone would wake the worker, which has to wait for the rest.
+            talk.sendall(b"".join(((PIECE | len(piece)).to_bytes(HEADER_BYTES, "big"), piece)))
 
 
 def _options(talk: socket.socket) -> Options:

@@ -1,11 +1,17 @@
 """A WAV file of hours that is made as it is read: there is no room for it on disk or in memory."""
 
 import io
+import resource
 import wave
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, BinaryIO, Final
 
+import msgspec
 import numpy as np
 
+from decibus.messages import AnalyzeOptions
+from services.analyzer import warm as analyzer
+from services.analyzer.analyze import analyze
 from tests.signals import music
 
 _PIECE_S: Final = 5
@@ -60,3 +66,24 @@ class LongTake(io.RawIOBase):
             louder = np.int32(round(256.0 * swell))
             self._made = (number, (self._piece * louder >> 8).astype("<i2").tobytes())
         return self._made[1]
+
+
+class Peak(msgspec.Struct, frozen=True):
+    """How long a take was, and how much of its process was in memory at most."""
+
+    duration_s: float
+    resident_bytes: int
+
+
+def measure(file: BinaryIO, options: AnalyzeOptions, progress: Callable[[float], None]) -> Peak:
+    """Be the step of a sandbox that measures as many hours as the file says, in 44.1 kHz stereo."""
+    take = io.BufferedReader(LongTake(hours=float(file.read()), rate=44_100, channels=2))
+    measured = analyze(take, options, progress)
+    used_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Peak(measured.audio.duration, used_kib << 10)
+
+
+def warm() -> None:
+    """Load what the step needs: a child can load nothing."""
+    analyzer.warm()
+    LongTake(hours=1 / 3600, rate=44_100, channels=2)

@@ -47,7 +47,12 @@ def family(pid: int) -> set[int]:
 
 
 class Service:
-    """`python -m services.NAME`, to be killed and started again."""
+    """
+    `python -m services.NAME`, to be killed and started again.
+
+    In a session of its own, as `make run` starts it: Linux shares cores between sessions first, as
+    it does between pods, so that a gateway need not wait in one row with threads that compute.
+    """
 
     def __init__(self, name: str, env: dict[str, str], log: Path) -> None:
         self._log = log
@@ -58,6 +63,7 @@ class Service:
                 env=os.environ | env,
                 stdout=out,
                 stderr=out,
+                start_new_session=True,
             )
 
     @property

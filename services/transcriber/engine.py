@@ -82,6 +82,13 @@ class Segment(NamedTuple):
     words: tuple[Word, ...] | None
 
 
+class Guess(NamedTuple):
+    """How probable each language is in a piece; that one has what was computed to tell."""
+
+    piece: Piece
+    languages: Mapping[str, float]
+
+
 class Heard(NamedTuple):
     """What one try has made of a piece. `frames`: how many were dealt with, from its start."""
 
@@ -169,9 +176,13 @@ class Engine:
         tokens = self._any_tokenizer.encode(" " + text.strip())
         return (self._any_tokenizer.sot_prev, *tokens[-_MAX_PROMPT:])
 
-    def detect(self, pieces: Sequence[Piece]) -> list[Mapping[str, float]]:
-        """Return for each piece how probable each language is."""
-        return self._languages(self._encode(pieces), len(pieces))
+    def detect(self, pieces: Sequence[Piece]) -> list[Guess]:
+        """Tell for each piece how probable each language is."""
+        encoded = self._encode(pieces)
+        return [
+            Guess(piece._replace(encoded=encoded if len(pieces) == 1 else None), languages)
+            for piece, languages in zip(pieces, self._languages(encoded, len(pieces)), strict=True)
+        ]
 
     def hear(self, pieces: Sequence[Piece]) -> list[Heard]:
         """Decode pieces of one `batch`; each gets what it would get alone."""

@@ -26,6 +26,7 @@ from services.transcriber.engine import (
     MAX_FRAMES,
     Engine,
     Features,
+    Guess,
     Heard,
     Piece,
     Segment,
@@ -36,7 +37,7 @@ from services.transcriber.files import ModelError
 from services.transcriber.sources import DEMO, Store
 from services.transcriber.tokens import FRAMES_PER_S
 
-__all__ = ["DEMO", "Hearing", "Model", "ModelError", "Models", "Utterance"]
+__all__ = ["DEMO", "Guess", "Hearing", "Model", "ModelError", "Models", "Utterance"]
 
 log = structlog.get_logger()
 
@@ -130,8 +131,8 @@ class Model:
         """Return where speech starts and ends, by sample; no stretch is longer than a window."""
         return find_speech(_clean(samples), longest_s=self.window_s)
 
-    def detect_language(self, samples: Samples) -> Mapping[str, float]:
-        """Return how probable each language is. Silence and noise have likely languages, too."""
+    def detect_language(self, samples: Samples) -> Guess:
+        """Tell how probable each language is. Silence and noise have likely languages, too."""
         samples = _clean(samples)
         with self._in_use():
             lacking = max(0, _MIN_SAMPLES - samples.size)
@@ -139,10 +140,13 @@ class Model:
             piece = Piece(features, self._context(features))
             return self._batcher.do(self._engine.detect, piece, piece.frames)
 
-    def transcribe_window(self, samples: Samples, hearing: Hearing) -> list[Utterance]:
+    def transcribe_window(
+        self, samples: Samples, hearing: Hearing, guess: Guess | None = None
+    ) -> list[Utterance]:
         """
         Transcribe up to 30 s, on their own: what was said before does not colour them.
 
+        `guess`: what `detect_language` has said of the same samples, so that they are encoded once.
         Raises `Unsupported` for a language that the model does not hear.
         """
         self.check_language(hearing.language)
@@ -150,17 +154,17 @@ class Model:
         if samples.size < _MIN_SAMPLES:
             return []
         with self._in_use():
-            features = self._engine.features(samples)
-            piece = Piece(
-                features,
-                MAX_FRAMES,
+            piece = (
+                Piece(self._engine.features(samples), MAX_FRAMES) if guess is None else guess.piece
+            )
+            window = piece._replace(
                 language=hearing.language,
                 translate=hearing.translate,
                 words=hearing.words,
                 prompt=self._engine.prompt(hearing.prompt),
             )
             temperatures = _TEMPERATURES if hearing.temperature is None else (hearing.temperature,)
-            return [*self._utterances(piece, temperatures)]
+            return [*self._utterances(window, temperatures)]
 
     def check_language(self, language: str | None) -> None:
         """Raise `Unsupported` for a language that the model does not hear."""
@@ -211,19 +215,25 @@ class Model:
                 if segment.start < segment.end and segment.text.strip():
                     yield _utterance(segment, heard, start / FRAMES_PER_S)
             start += max(heard.frames, _MIN_FRAMES)
-            window = window._replace(language=heard.language)
+            window = window._replace(language=heard.language, encoded=None)
 
     def _hear(self, piece: Piece, temperatures: Sequence[float]) -> Heard:
-        """Try until the model is sure: first in the context that is needed, then in all of it."""
+        """
+        Try until the model is sure: first in the context that is needed, then in all of it.
+
+        What is `encoded` of the piece already has the context that is needed.
+        """
         context = self._context(piece.features)
+        encoded = piece.encoded
         if context < MAX_FRAMES:
             heard = self._try(piece._replace(frames=context, temperature=temperatures[0]))
             if not heard.confidence.is_doubtful and not heard.confidence.is_silence:
                 return heard
+            encoded = None
+        whole = piece._replace(frames=MAX_FRAMES)
         tries: list[Heard] = []
-        encoded = None
         for temperature in temperatures:
-            tries.append(self._try(piece._replace(temperature=temperature, encoded=encoded)))
+            tries.append(self._try(whole._replace(temperature=temperature, encoded=encoded)))
             if not tries[-1].confidence.is_doubtful:
                 return tries[-1]
             encoded = tries[-1].encoded

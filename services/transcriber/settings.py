@@ -21,8 +21,10 @@ class Settings(SandboxSettings, frozen=True, kw_only=True):
     `idle_unload_s`: after so long without work a model leaves memory; 0 is never.
     `device`: `cpu`, `cuda`, or `auto` for a GPU where there is one.
     `compute_type`: what CTranslate2 computes in; `auto` is `int8` on a CPU, `float16` on a GPU.
-    `slots`: jobs at once; 0 is as many as there are CPUs to use, on a GPU as a batch has windows.
-    `workers`: calls computed at once; 0 is one a slot on a CPU, one on a GPU.
+    `slots`: jobs in hand; 0 is one more than there are workers, so that one can be fetched, decoded
+    and recorded while others are heard; on a GPU as many as a batch has windows.
+    `workers`: windows, or on a GPU batches, computed at once; 0 is one for each CPU that there is
+    to use, though not more than slots, and on a GPU one.
     `threads`: for each of them, on a CPU. More workers make better use of cores than more threads.
     `batch_max`: windows of several jobs in one call; 0 is 1 on a CPU, 8 on a GPU.
     `encoder_context`: how much of 30 s is computed of a short clip: `full`, all; `auto`, what it
@@ -48,11 +50,11 @@ def fitted(settings: Settings, *, device: str, cpus: int) -> Settings:
     """Replace each 0 that stands for what fits the machine; `device` is `cpu` or `cuda`."""
     has_gpu = device == "cuda"
     batch = settings.batch_max or (8 if has_gpu else 1)
-    slots = settings.slots or (batch if has_gpu else cpus)
+    workers = settings.workers or (1 if has_gpu else min(cpus, settings.slots or cpus))
     return msgspec.structs.replace(
         settings,
         device=device,
         batch_max=batch,
-        slots=slots,
-        workers=settings.workers or (1 if has_gpu else slots),
+        slots=settings.slots or (batch if has_gpu else workers + 1),
+        workers=workers,
     )

@@ -8,7 +8,7 @@ Each window is kept as soon as another one follows, and another attempt goes on 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import BinaryIO, Final
 
@@ -18,13 +18,16 @@ from decibus.messages import Segment, TranscribeOptions, Transcript
 from decibus.progress import Progress
 from services.transcriber.decode import RATE_HZ, Decode, Samples, decoded
 from services.transcriber.draft import Draft, Tongue
-from services.transcriber.model import Hearing, Model
+from services.transcriber.model import Guess, Hearing, Model
 from services.transcriber.windows import Window, cut
 
 log = structlog.get_logger()
 
 _MAX_VOTERS: Final = 3
 _SURE: Final = 0.8  # a window as sure as this of its language ends the vote
+
+Guessed = tuple[Window, Guess | None]
+"""A window, and what it was found to be spoken in, where it was asked."""
 
 
 def transcribe(
@@ -53,11 +56,12 @@ def transcribe(
             longest=round(model.window_s * RATE_HZ),
             behind=draft.place,
         )
-        tongue, windows = _choose_tongue(options, draft, windows, model)
-        for window in windows:
+        tongue, guessed = _choose_tongue(options, draft, windows, model)
+        for window, voted in guessed:
             draft.keep(progress)
-            spoken = tongue or _most_likely(model.detect_language(window.samples))
-            heard = model.transcribe_window(window.samples, _hearing(spoken.language, options))
+            spoken, guess = (tongue, voted) if tongue else _own_tongue(window, model)
+            hearing = _hearing(spoken.language, options)
+            heard = model.transcribe_window(window.samples, hearing, guess)
             meter.heard(window, draft.add(window, spoken, heard, by_window=tongue is None))
             log.debug("window_heard", window=len(draft.parts) - 1)
         return draft.transcript(audio.format())
@@ -65,40 +69,43 @@ def transcribe(
 
 def _choose_tongue(
     options: TranscribeOptions, draft: Draft, windows: Iterator[Window], model: Model
-) -> tuple[Tongue | None, Iterator[Window]]:
+) -> tuple[Tongue | None, Iterator[Guessed]]:
     """Return the one language of all windows, None if each has its own; and the windows again."""
+    unguessed = ((window, None) for window in windows)
     if options.language is not None:
-        return Tongue(options.language), windows
+        return Tongue(options.language), unguessed
     if options.multilingual:
-        return None, windows
+        return None, unguessed
     if draft.parts:
-        return draft.parts[0].tongue, windows
-    return _vote(windows, model)
+        return draft.parts[0].tongue, unguessed
+    voters, tongue = _vote(windows, model)
+    return tongue, chain(voters, unguessed)
 
 
-def _vote(windows: Iterator[Window], model: Model) -> tuple[Tongue, Iterator[Window]]:
+def _vote(windows: Iterator[Window], model: Model) -> tuple[list[Guessed], Tongue]:
     """
     Let the first windows say which language they hear, each with the weight of its length.
 
-    Returns the winner, and all of the windows again.
+    Returns them, with what they have said, and the winner.
     """
-    voters: list[Window] = []
+    voters: list[Guessed] = []
     votes: dict[str, float] = defaultdict(float, {model.languages[0]: 0.0})
     for window in windows:
-        voters.append(window)
-        probabilities = model.detect_language(window.samples)
-        for language, probability in probabilities.items():
+        guess = model.detect_language(window.samples)
+        voters.append((window, guess))
+        for language, probability in guess.languages.items():
             votes[language] += probability * window.samples.size
-        if len(voters) == _MAX_VOTERS or max(probabilities.values()) > _SURE:
+        if len(voters) == _MAX_VOTERS or max(guess.languages.values()) > _SURE:
             break
     winner = max(votes, key=votes.__getitem__)
-    weight = sum(window.samples.size for window in voters)
-    return Tongue(winner, votes[winner] / max(weight, 1)), chain(voters, windows)
+    weight = sum(window.samples.size for window, _ in voters)
+    return voters, Tongue(winner, votes[winner] / max(weight, 1))
 
 
-def _most_likely(probabilities: Mapping[str, float]) -> Tongue:
-    language = max(probabilities, key=probabilities.__getitem__)
-    return Tongue(language, probabilities[language])
+def _own_tongue(window: Window, model: Model) -> tuple[Tongue, Guess]:
+    guess = model.detect_language(window.samples)
+    language = max(guess.languages, key=guess.languages.__getitem__)
+    return Tongue(language, guess.languages[language]), guess
 
 
 def _hearing(language: str, options: TranscribeOptions) -> Hearing:

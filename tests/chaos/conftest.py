@@ -113,14 +113,14 @@ def lasting(reports: dict[int, Any]) -> dict[int, Any]:
 
 
 @pytest.fixture
-def start_gateway(service: Callable[..., Service]) -> Callable[[NatsServer], tuple[Service, str]]:
-    """Start a gateway; returns it and its address."""
+def start_gateway(service: Callable[..., Service]) -> Callable[..., tuple[Service, str]]:
+    """Start a gateway, with more settings if need be; returns it and its address."""
 
-    def start(server: NatsServer) -> tuple[Service, str]:
+    def start(server: NatsServer, **more: str) -> tuple[Service, str]:
         port = free_port()
         # Requests are counted, as in production, but a flood of retries is not refused.
         env = {"NATS_URL": server.url, "HTTP_PORT": str(port), "RATE_LIMIT": "100000"}
-        running = service("gateway", **env).until_ready()
+        running = service("gateway", **env, **more).until_ready()
         url = f"http://127.0.0.1:{port}"
         wait_for(lambda: _is_ready(url), within_s=10, what=url)
         return running, url

@@ -1,9 +1,9 @@
 """Long talks: a killed worker's is gone on with, and they keep nobody else waiting."""
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -15,11 +15,12 @@ from decibus.broker import Broker, connect
 from decibus.topology import CHECKPOINTS
 from tests.chaos.conftest import dose
 from tests.conftest import SERVERS, NatsServer
+from tests.health import Answer, answers
 from tests.processes import Service
 from tests.speech import RATE_HZ, digits, say, wav, with_pauses
 
 Start = Callable[..., Service]
-StartGateway = Callable[[NatsServer], tuple[Service, str]]
+StartGateway = Callable[..., tuple[Service, str]]
 
 NEWEST = list(SERVERS)[-1:]
 
@@ -102,37 +103,38 @@ async def test_a_killed_transcribers_talk_goes_on_behind_the_last_window(
 @pytest.mark.espeak
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("nats_server", NEWEST, indirect=True)
-async def test_two_long_talks_keep_neither_a_short_clip_nor_the_gateway_waiting(
+async def test_four_long_talks_keep_neither_a_short_clip_nor_the_gateway_waiting(
     nats_server: NatsServer, service: Start, start_gateway: StartGateway, talk: bytes
 ) -> None:
-    _, url = await asyncio.to_thread(start_gateway, nats_server)
-    env = {"NATS_URL": nats_server.url, "DECIBUS_MODEL": "demo"}
-    crew = [service("transcriber", **env, SLOTS=slots) for slots in ("2", "1")]
+    gateway, url = await asyncio.to_thread(start_gateway, nats_server, MAX_DURATION_S="3600")
+    env = {"NATS_URL": nats_server.url, "DECIBUS_MODEL": "demo", "OMP_NUM_THREADS": "1"}
+    crew = [service("transcriber", **env, SLOTS=slots) for slots in ("4", "1")]
     for each in crew:
         await asyncio.to_thread(each.until_ready)
     samples = np.frombuffer(talk[44:], "<i2").astype(np.float32) / 2**15
-    long = wav(np.tile(samples, dose(4, 10))).getvalue()  # in full: ten minutes
+    long = wav(np.tile(samples, 10)).getvalue()
     clip = wav(say("one two three")).getvalue()
-    took_s: list[float] = []
+    health: list[Answer] = []
 
     async with (
         httpx.AsyncClient(base_url=url, timeout=60) as client,
         connect(nats_server.url, name="witness") as witness,
+        aclosing(answers(httpx.URL(url).port or 0, gateway.process.pid)) as asking,
     ):
-        tokens = [await upload(client, long + bytes(number)) for number in range(2)]
-        await until_kept(witness, 4)
+        tokens = [await upload(client, long + bytes(number)) for number in range(4)]
+        await until_kept(witness, 8)
         waiting = asyncio.create_task(final(client, await upload(client, clip)))
-        while not waiting.done():
-            start = time.monotonic()
-            assert (await client.get("/healthz")).status_code == 200
-            took_s.append(time.monotonic() - start)
-            await asyncio.sleep(0.01)
+        async for answer in asking:
+            health.append(answer)
+            if waiting.done() and len(health) >= 150:
+                break
         short = await waiting
         rest = [(await client.get(f"/result/{token}")).json() for token in tokens]
         for token in tokens:
             await client.delete(f"/result/{token}")
 
     assert short["transcription"] == "one two three"
-    assert [report["status"] for report in rest] == ["running", "running"]
-    print(f"/healthz: {len(took_s)} times, {np.median(took_s) * 1e3:.1f} ms")  # noqa: T201
-    assert np.median(took_s) < 0.2
+    assert [report["status"] for report in rest] == ["running"] * 4
+    took_ms, computed_ms = np.percentile(np.multiply(health, 1e3), 99, axis=0)
+    print(f"/healthz: {len(health)} times, p99 {took_ms:.1f} ms, {computed_ms:.1f} of it computing")  # noqa: T201
+    assert computed_ms < 20.0, "what is over 20 ms has waited for a core, and not for the gateway"

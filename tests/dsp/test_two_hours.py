@@ -1,65 +1,59 @@
 """The length of a file is no matter of memory, and none of exactness."""
 
 import io
-import subprocess
 import sys
-from pathlib import Path
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from decibus.confinement import Limits
 from decibus.messages import AnalyzeOptions, Measurement
+from decibus.sandbox import Sandbox
 from services.analyzer import analyze as analyzer
+from services.analyzer import kernels
 from services.analyzer.analyze import analyze
-from tests.long_take import LongTake
+from tests.long_take import LongTake, Peak
 from tests.measurements import numbers_of
-from tests.processes import ROOT
 
 HOURS = 2.0
-PROC_STATUS = Path("/proc/self/status")
-
-PROGRAM = """
-import io
-import sys
-from pathlib import Path
-from decibus.messages import AnalyzeOptions
-from services.analyzer.analyze import analyze, warm
-from tests.long_take import LongTake
-
-def tell(duration):
-    # Not ru_maxrss: a child starts with its parent's.
-    status = Path("/proc/self/status").read_text()
-    peak, code = (status.split(f"{name}:")[1].split()[0] for name in ("VmHWM", "RssFile"))
-    print("told", duration, peak, code)
-
-warm()
-tell(0.0)
-for hours in map(float, sys.argv[1:]):
-    file = io.BufferedReader(LongTake(hours=hours, rate=44_100, channels=2))
-    tell(analyze(file, AnalyzeOptions(max_duration_s=1e5), lambda _: None).audio.duration)
-"""
+MIB = 1 << 20
 
 
-@pytest.mark.skipif(not PROC_STATUS.exists(), reason="only Linux tells a process's own peak")
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox[Peak]]:
+    kernels.load()  # into their cache: a nursery that compiles keeps what LLVM has used for that
+    made = Sandbox(
+        "tests.long_take:measure",
+        warm="tests.long_take:warm",
+        returns=Peak,
+        limits=Limits(cpu_s=300),
+    )
+    with closing(made):
+        yield made
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process's peak is its parent's")
 @pytest.mark.timeout(180)
-def test_two_hours_need_little_more_memory_than_a_minute() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(1 / 60), str(HOURS)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+def test_a_child_measures_two_hours_in_less_than_200_mb(sandbox: Sandbox[Peak]) -> None:
+    moment, minute, ten_minutes, hours = (
+        peak(sandbox, seconds=each) for each in (5.0, 60.0, 600.0, HOURS * 3600.0)
     )
 
-    assert done.returncode == 0, done.stderr
-    told = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("told")]
-    seconds, peaks_mib, code_mib = zip(
-        *((float(s), int(peak) / 1024, int(file) / 1024) for s, peak, file in told), strict=True
-    )
-    assert seconds == (0.0, 60.0, HOURS * 3600.0)
-    assert peaks_mib[1] - peaks_mib[0] < 40.0  # not two blocks of 16 MiB
-    assert peaks_mib[2] - peaks_mib[1] < 40.0  # 100 energies and peaks a second
-    # Of its own: code, most of it LLVM's, lies in memory once for all processes.
-    assert peaks_mib[2] - code_mib[2] < 200.0
+    assert hours < 200e6, "all that it has in memory, code and kernels included"
+    assert minute - moment < 32 * MIB  # not two blocks of 16 MiB
+    assert ten_minutes - minute < 16 * MIB
+    assert hours - ten_minutes < 32 * MIB  # 100 energies and peaks a second
+
+
+def peak(sandbox: Sandbox[Peak], *, seconds: float) -> int:
+    """Return the most memory that a child has while it measures that much stereo, in bytes."""
+    with tempfile.TemporaryFile() as file:
+        file.write(str(seconds / 3600.0).encode())
+        found = sandbox.run(file, AnalyzeOptions(max_duration_s=1e5), lambda _: None)
+    assert found.duration_s == seconds
+    return found.resident_bytes
 
 
 def test_two_hours_in_blocks_read_as_two_hours_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

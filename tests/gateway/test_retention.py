@@ -38,7 +38,7 @@ from services.gateway.expiry import Expiry
 from services.gateway.intake import Intake, Wishes
 from services.gateway.uploads import Uploads, Volume, row_of
 from services.transcriber.decode import Samples
-from services.transcriber.model import Hearing, Model, Utterance
+from services.transcriber.model import Guess, Hearing, Model, Utterance
 from services.transcriber.transcribe import transcribe
 from tests import speech
 from tests.gateway.conftest import Pipeline, report
@@ -251,9 +251,11 @@ async def test_a_deleted_talk_is_heard_no_further_and_none_of_its_words_stay_on_
     heard: list[float] = []
     hear = Model.transcribe_window
 
-    def count(model: Model, samples: Samples, hearing: Hearing) -> list[Utterance]:
+    def count(
+        model: Model, samples: Samples, hearing: Hearing, guess: Guess | None
+    ) -> list[Utterance]:
         heard.append(time.monotonic())
-        return hear(model, samples, hearing)
+        return hear(model, samples, hearing, guess)
 
     monkeypatch.setattr(Model, "transcribe_window", count)
     phrases = [speech.say(speech.digits("en", 4, seed=number)) for number in range(6)]

@@ -3,6 +3,7 @@ import struct
 import tempfile
 import wave
 import zlib
+from base64 import b85decode
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ from tests.signals import FILES, LAYOUTS, Samples, as_file, encode, music, sine
 RATE = 44_100
 TONE = sine(2.0, -12.0, RATE)
 MUSIC = music(2.0, RATE)
+
+DTS_FRAME = zlib.decompress(
+    b85decode(
+        "c-pJ~*TDG4M%-W_1EU24^ZWV-Y$q8X@NT=EzyJhH3{W8XzVv$B_swZ(X|IAC7?^F}?RtIhTh5s?cfAT2kb#0j0|PFA"
+        "Q!X@glBWs~bszzV2oQw=!74Zy@>>7@2ND2$3~iV"
+    )
+)
+"""A hundredth of a second of silence, as `ffmpeg -c:a dca` writes it."""
 
 
 def decode(
@@ -164,6 +173,13 @@ def test_the_sample_format_may_change_where_rate_and_channels_stay() -> None:
     samples, _, _ = decode(file.getvalue())
 
     assert samples == pytest.approx(np.tile(MUSIC[:, :22_050], 3), abs=2.0**-15)
+
+
+@pytest.mark.parametrize("before", [0, 40_000])
+def test_a_wav_may_hold_dts(before: int) -> None:
+    _, described, _ = decode(pcm(bytes(before) + 300 * DTS_FRAME, channels=2))
+
+    assert (described.container, described.codec) == ("wav", "dts")
 
 
 @pytest.mark.parametrize("channels", range(1, 9))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from services.transcriber.engine import Engine, Heard, Piece
 from services.transcriber.model import (
     DEMO,
     Compute,
+    Context,
     Hearing,
     Model,
     ModelError,
@@ -41,6 +42,11 @@ class Watched(Engine):
     def __init__(self) -> None:
         super().__init__(models.DEMO, workers=1, threads=1, device="cpu", compute_type="int8")
         self.given: list[list[Piece]] = []
+        self.encoded = 0
+
+    def _encode(self, pieces: Sequence[Piece]) -> Any:
+        self.encoded += 1
+        return super()._encode(pieces)
 
     def hear(self, pieces: Sequence[Piece]) -> list[Heard]:
         self.given.append([*pieces])
@@ -141,6 +147,24 @@ def test_what_is_doubtful_in_a_short_context_is_heard_again_in_full_and_not_for_
 
 
 @pytest.mark.espeak
+@pytest.mark.parametrize("context", ["auto", "full"])
+def test_what_was_computed_to_detect_a_language_is_heard_as_it_is(context: Context) -> None:
+    engine = Watched()
+    model = Model(engine, Batcher(threads=1), name="one", window_s=4.0, context=context)
+    samples = clip("sieben acht neun", "de")
+    expected = model.transcribe_window(samples, Hearing("de"))
+
+    guess = model.detect_language(samples)
+    encoded, engine.encoded = engine.encoded, 0
+    found = model.transcribe_window(samples, Hearing("de"), guess)
+
+    assert max(guess.languages, key=guess.languages.__getitem__) == "de"
+    assert text(found) == "sieben acht neun"
+    assert found == expected
+    assert (encoded, engine.encoded) == (2, 0)
+
+
+@pytest.mark.espeak
 def test_a_window_that_names_no_language_is_heard_in_its_own() -> None:
     model = load(DEMO, workers=1)
 
@@ -161,7 +185,7 @@ def test_what_has_no_sound_has_no_words() -> None:
     assert model.find_speech(tones(20.0)) == []
     assert model.transcribe_window(np.empty(0, np.float32), ENGLISH) == []
     assert model.transcribe_window(tones(0.05), ENGLISH) == []
-    assert model.detect_language(np.empty(0, np.float32)).keys() == {"en", "de", "es"}
+    assert model.detect_language(np.empty(0, np.float32)).languages.keys() == {"en", "de", "es"}
 
 
 @pytest.mark.espeak

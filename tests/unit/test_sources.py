@@ -281,8 +281,10 @@ def test_without_a_limit_it_is_what_the_process_may_run_on(
 def test_what_is_not_told_fits_the_machine() -> None:
     on_cpu = fitted(Settings(), device="cpu", cpus=4)
     on_gpu = fitted(Settings(), device="cuda", cpus=4)
+    one_by_one = fitted(Settings(slots=1), device="cpu", cpus=4)
     as_told = fitted(Settings(slots=3, workers=2, batch_max=5), device="cuda", cpus=4)
 
-    assert (on_cpu.slots, on_cpu.workers, on_cpu.batch_max) == (4, 4, 1)
+    assert (on_cpu.slots, on_cpu.workers, on_cpu.batch_max) == (5, 4, 1)
+    assert (one_by_one.slots, one_by_one.workers) == (1, 1)
     assert (on_gpu.slots, on_gpu.workers, on_gpu.batch_max) == (8, 1, 8)
     assert (as_told.slots, as_told.workers, as_told.batch_max) == (3, 2, 5)
