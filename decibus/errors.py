@@ -21,6 +21,7 @@ What can go wrong, and what happens next.
     │   ├── BacklogFull          503  backlog_full
     │   ├── BlobGone             503  unavailable
     │   └── StorageFull          507  storage_full
+    ├── Unreadable     a record or a message is none of ours: it is passed over, where that can be
     ├── Superseded     a newer attempt owns the job: stop, write nothing, settle nothing
     └── WorkerBroken   this process cannot go on: the attempt has failed, and the process ends
 
@@ -193,6 +194,10 @@ class StorageFull(Unavailable):
     status = 507
     code = "storage_full"
     title = "The storage is full"
+
+
+class Unreadable(DecibusError):
+    """What was stored or sent is not what stands there by our own doing."""
 
 
 class Superseded(DecibusError):

@@ -9,6 +9,7 @@ import msgspec
 from decibus.broker import Broker, Conflict
 from decibus.errors import NotFound, Unavailable
 from decibus.jobs import Job
+from decibus.messages import read
 from decibus.topology import ANALYSES
 
 
@@ -39,7 +40,7 @@ class Ledger:
         record = await self._broker.read(ANALYSES, key)
         if record is None:
             return None
-        return msgspec.json.decode(record.value, type=Job), record.revision
+        return read(record.value, Job), record.revision
 
     async def move(
         self, key: str, move: Callable[[Job], Job], *, patience: timedelta = timedelta()
@@ -66,7 +67,7 @@ class Ledger:
         record = await self._broker.read(ANALYSES, key)
         if record is None:
             raise NotFound(f"job {key} is unknown, expired or deleted")
-        job = msgspec.json.decode(record.value, type=Job)
+        job = read(record.value, Job)
         moved = move(job)
         if moved is not job:
             value = msgspec.json.encode(moved)
