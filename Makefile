@@ -28,7 +28,7 @@ go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 chart_tools := .tools/.charts-$(call sum,tests/charts/gotools/go.mod tests/charts/gotools/score/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber bench-transcoder demo-model lock influxd images charts chart-readme clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber bench-transcoder bench-health demo-model lock influxd images charts chart-readme clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,9 @@ bench-transcriber: $(can_test) ## Measure how fast speech becomes text, next to 
 
 bench-transcoder: $(can_test) ## Measure what a conversion costs, next to the ffmpeg command
 	@$(bin)/python -m bench.transcoder $(ARGS)
+
+bench-health: $(can_test) ## Measure how quick /healthz is, idle and under 64 large uploads
+	@$(bin)/python -m bench.healthz $(ARGS)
 
 demo-model: $(can_train) programs ## Train the demo model anew, over an hour on one core; ARGS="--help" tells more
 	@$(can_train)/bin/python -m tools.train_demo_model $(ARGS)

@@ -7,6 +7,7 @@ What can go wrong, and what happens next.
     │   ├── Unauthorized         401  unauthorized
     │   ├── Forbidden            403  forbidden
     │   ├── NotFound             404  not_found
+    │   ├── TooSlow              408  too_slow
     │   ├── OutOfTurn            409  conflict, also as WrongOffset
     │   ├── TooLarge             413  too_large
     │   ├── NotAudio             415  not_audio
@@ -16,7 +17,8 @@ What can go wrong, and what happens next.
     │   ├── BadAudio             422  bad_audio
     │   ├── IdempotencyMismatch  422  idempotency_mismatch
     │   ├── Unsupported          422  unsupported
-    │   └── RateLimited          429  rate_limited
+    │   ├── RateLimited          429  rate_limited
+    │   └── HeadTooLarge         431  head_too_large
     ├── Unavailable    the world's fault: a 503 answer, the delivery is nak'ed and tried again
     │   ├── BacklogFull          503  backlog_full
     │   ├── BlobGone             503  unavailable
@@ -71,6 +73,14 @@ class NotFound(Refused):
     status = 404
     code = "not_found"
     title = "There is nothing here, or no longer"
+
+
+class TooSlow(Refused):
+    """The request, or its body, came so slowly that it was given up."""
+
+    status = 408
+    code = "too_slow"
+    title = "The request came too slowly"
 
 
 class OutOfTurn(Refused):
@@ -167,6 +177,14 @@ class RateLimited(Refused):
     def __init__(self, message: str, *, retry_after: timedelta) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class HeadTooLarge(Refused):
+    """The request's address or header fields are longer, or more, than anybody needs."""
+
+    status = 431
+    code = "head_too_large"
+    title = "The request's head is too large"
 
 
 class Unavailable(DecibusError):

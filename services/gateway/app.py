@@ -25,7 +25,16 @@ from decibus.outputs import Outputs
 from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id
 from decibus.topology import QUEUES, RECORDER
-from services.gateway import conversions, jobs_door, openai, page, problem, stats, streams
+from services.gateway import (
+    browser,
+    conversions,
+    jobs_door,
+    openai,
+    page,
+    problem,
+    stats,
+    streams,
+)
 from services.gateway.conversions import Conversions
 from services.gateway.form import Form
 from services.gateway.guards import AtTheDoor, Guards
@@ -242,7 +251,7 @@ def create_app(gateway: Gateway) -> Litestar:
             Exception: refuse_bug,
         },
         guards=[AtTheDoor(gateway.guards, page.ROUTES)],
-        before_send=[gateway.guards.tell],
+        before_send=[gateway.guards.tell, browser.restrain],
         middleware=[_traced],
         logging_config=None,
         openapi_config=OpenAPIConfig(

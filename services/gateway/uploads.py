@@ -136,7 +136,8 @@ class Uploads:
             upload = read(record.value, Upload)
             if not upload.has_expired(now):
                 return msgspec.structs.replace(upload, token=token)
-        elif (volume := await self.volume(row)) is not None:
+        # Also of one that has expired, so that the answer takes as long as to an unknown token.
+        if (volume := await self.volume(row)) is not None:
             return msgspec.structs.replace(volume.upload, token=token)
         raise NotFound("no report has this token, or it has expired or been deleted")
 
