@@ -33,7 +33,7 @@ def read(payload: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(payload, type=kind)
     # Of a text that is not UTF-8, and of what is nested too deep, msgspec has no error of its own.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(f"no {kind.__name__}: {error}") from error
+        raise Unreadable(f"no {getattr(kind, '__name__', kind)}: {error}") from error
 
 
 class TaskName(StrEnum):

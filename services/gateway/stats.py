@@ -24,7 +24,7 @@ from decibus.messages import read
 from decibus.points import Status
 from decibus.sketches import Spread
 from decibus.topology import INFLUX_ASKED, STATS
-from services.gateway.openapi import ANY_KEY
+from services.gateway.openapi import ANY_KEY, ASKED
 
 log = structlog.get_logger()
 
@@ -176,8 +176,8 @@ async def tell(statistics: Statistics, window: str | None, source: str | None) -
     asked = window_of(window)
     if source == "influx":
         return await statistics.ask_influx(asked)
-    if source:
-        raise BadRequest(f"source is {source[:20]!r}, not influx")
+    if source and source != "sketches":
+        raise BadRequest(f"source is {source[:20]!r}, not influx or sketches")
     return statistics.tell(asked, now=datetime.now(UTC))
 
 
@@ -226,7 +226,7 @@ def _rounded(value_s: float | None) -> float | None:
     return None if value_s is None else round(value_s, 6)
 
 
-@get("/stats", security=ANY_KEY)
+@get("/stats", responses=ASKED, security=ANY_KEY)
 async def stats_by_get(
     statistics: NamedDependency[Statistics],
     window: FromQuery[str | None] = None,
@@ -241,7 +241,7 @@ async def stats_by_get(
     return await tell(statistics, window, source)
 
 
-@post("/stats", status_code=200, security=ANY_KEY)
+@post("/stats", status_code=200, responses=ASKED, security=ANY_KEY)
 async def stats_by_post(
     statistics: NamedDependency[Statistics],
     window: FromQuery[str | None] = None,
