@@ -245,7 +245,7 @@ class Socket(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         """Send, and from the handshake on read."""
         await super().send(message)
-        if message["type"] == "websocket.accept":
+        if message["type"] == "websocket.accept" and not self.transport.is_closing():
             self.transport.resume_reading()
 
     def handle_cont(self, event: Frame) -> None:
