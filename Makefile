@@ -29,7 +29,7 @@ go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 chart_tools := .tools/.charts-$(call sum,tests/charts/gotools/go.mod tests/charts/gotools/score/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-race bench-blobs bench-dsp bench-files bench-sandbox bench-transcriber bench-transcoder bench-streams bench-health bench-report demo-model lock influxd images charts chart-readme clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-race bench-blobs bench-dsp bench-files bench-sandbox bench-transcriber bench-transcoder bench-streams bench-health bench-flood bench-report demo-model lock influxd images charts chart-readme clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -109,6 +109,9 @@ bench-streams: $(can_test) ## Measure where a stream of NATS bends, and what sev
 
 bench-health: $(can_test) ## Measure how soon the gateway answers beside long talks
 	@$(bin)/python -m bench.health $(ARGS)
+
+bench-flood: $(can_test) ## Measure how quick /healthz is, idle and under 64 large uploads
+	@$(bin)/python -m bench.flood $(ARGS)
 
 demo-model: $(can_train) programs ## Train the demo model anew, over an hour on one core; ARGS="--help" tells more
 	@$(can_train)/bin/python -m tools.train_demo_model $(ARGS)

@@ -26,8 +26,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from decibus.errors import BadRequest, BlobGone, StorageFull, TooLarge, Unavailable
+from decibus.errors import BadRequest, BlobGone, StorageFull, TooLarge, Unavailable, Unreadable
 from decibus.inboxes import Inboxes
+from decibus.messages import read
 from decibus.refusals import is_full, translated
 
 _DIGEST_TYPE: Final = "SHA-256="
@@ -185,8 +186,8 @@ class Blobs:
             message = answer.message
             after = message.seq
             try:
-                blob = msgspec.json.decode(message.data, type=Blob)
-            except msgspec.DecodeError:  # another client's idea of a meta
+                blob = read(message.data, Blob)
+            except Unreadable:  # another client's idea of a meta
                 continue
             if not blob.deleted:
                 yield Listed(blob, message.seq, message.time)
@@ -422,8 +423,8 @@ class Blobs:
         except BlobGone:
             return None
         try:
-            blob = msgspec.json.decode(answer.message.data, type=Blob)
-        except msgspec.DecodeError as error:  # written by somebody else, who may mean harm
+            blob = read(answer.message.data, Blob)
+        except Unreadable as error:  # written by somebody else, who may mean harm
             raise BlobGone(f"{name}: its meta cannot be read: {error}") from error
         return None if blob.deleted else (blob, answer.message.seq)
 

@@ -8,18 +8,20 @@ again counts once, in whatever order they come and however many recorders count.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
-from decibus.errors import BadRequest
+from decibus.errors import BadRequest, Unreadable
 from decibus.points import Kind, Point, Status, points_of
 from decibus.sketches import Sketch
 
 LONGEST: Final = timedelta(days=30)
 """How far back /stats can look."""
+MAX_TASKS: Final = 32
+"""How many kinds of tasks an hour tells apart: there are three, and names cost memory."""
 _WINDOW: Final = re.compile(r"([1-9]\d{0,3})([hd])", re.ASCII)
 _HOURS: Final = {"h": 1, "d": 24}
 
@@ -73,14 +75,19 @@ class Hour(msgspec.Struct, frozen=True, kw_only=True):
         tasks: dict[str, list[Point]] = {}
         for body in fresh.values():
             for point in _readable(body):
-                into = calls if point.kind is Kind.CALL else tasks.setdefault(point.task, [])
-                into.append(point)
+                if point.kind is Kind.CALL:
+                    calls.append(point)
+                elif point.task in tasks or self._has_room_for(point.task, tasks):
+                    tasks.setdefault(point.task, []).append(point)
         return Hour(
             counted=_joined([*self.counted, *((sequence, sequence) for sequence in fresh)]),
             calls=self.calls.adding(calls),
             tasks=self.tasks
             | {task: self.tasks.get(task, Tally()).adding(new) for task, new in tasks.items()},
         )
+
+    def _has_room_for(self, task: str, new: Collection[str]) -> bool:
+        return task in self.tasks or len(self.tasks) + len(new) < MAX_TASKS
 
     def _has(self, sequence: int) -> bool:
         return any(first <= sequence <= last for first, last in self.counted)
@@ -156,8 +163,11 @@ def key_of(hour: datetime) -> str:
 
 
 def hour_named(key: str) -> datetime:
-    """Return the hour that a key names."""
-    return datetime.strptime(key, "%Y-%m-%dT%H").replace(tzinfo=UTC)
+    """Return the hour that a key names; raises `Unreadable` when it names none."""
+    try:
+        return datetime.strptime(key, "%Y-%m-%dT%H").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise Unreadable(f"{key[:32]!r} names no hour") from error
 
 
 def _readable(body: bytes) -> list[Point]:

@@ -25,10 +25,10 @@ import structlog
 
 from decibus import jobs
 from decibus.broker import Broker, Conflict
-from decibus.errors import Superseded, Unavailable
+from decibus.errors import Superseded, Unavailable, Unreadable
 from decibus.jobs import Job
 from decibus.ledger import Ledger
-from decibus.messages import Checkpoint
+from decibus.messages import Checkpoint, read
 from decibus.topology import CHECKPOINTS
 
 log = structlog.get_logger()
@@ -67,8 +67,8 @@ class Checkpoints:
         async with aclosing(found) as messages:
             async for message in messages:
                 try:
-                    yield message.sequence, msgspec.json.decode(message.body, type=Checkpoint)
-                except msgspec.DecodeError:
+                    yield message.sequence, read(message.body, Checkpoint)
+                except Unreadable:
                     yield message.sequence, _UNREADABLE
 
     async def add(self, key: str, epoch: int, checkpoint: Checkpoint, *, behind: int) -> int:

@@ -7,6 +7,7 @@ What can go wrong, and what happens next.
     │   ├── Unauthorized         401  unauthorized
     │   ├── Forbidden            403  forbidden
     │   ├── NotFound             404  not_found
+    │   ├── TooSlow              408  too_slow
     │   ├── OutOfTurn            409  conflict, also as WrongOffset
     │   ├── TooLarge             413  too_large
     │   ├── NotAudio             415  not_audio
@@ -16,11 +17,13 @@ What can go wrong, and what happens next.
     │   ├── BadAudio             422  bad_audio
     │   ├── IdempotencyMismatch  422  idempotency_mismatch
     │   ├── Unsupported          422  unsupported
-    │   └── RateLimited          429  rate_limited
+    │   ├── RateLimited          429  rate_limited
+    │   └── HeadTooLarge         431  head_too_large
     ├── Unavailable    the world's fault: a 503 answer, the delivery is nak'ed and tried again
     │   ├── BacklogFull          503  backlog_full
     │   ├── BlobGone             503  unavailable
     │   └── StorageFull          507  storage_full
+    ├── Unreadable     a record or a message is none of ours: it is passed over, where that can be
     ├── Superseded     a newer attempt owns the job: stop, write nothing, settle nothing
     └── WorkerBroken   this process cannot go on: the attempt has failed, and the process ends
 
@@ -70,6 +73,14 @@ class NotFound(Refused):
     status = 404
     code = "not_found"
     title = "There is nothing here, or no longer"
+
+
+class TooSlow(Refused):
+    """The request, or its body, came so slowly that it was given up."""
+
+    status = 408
+    code = "too_slow"
+    title = "The request came too slowly"
 
 
 class OutOfTurn(Refused):
@@ -168,6 +179,14 @@ class RateLimited(Refused):
         self.retry_after = retry_after
 
 
+class HeadTooLarge(Refused):
+    """The request's address or header fields are longer, or more, than anybody needs."""
+
+    status = 431
+    code = "head_too_large"
+    title = "The request's head is too large"
+
+
 class Unavailable(DecibusError):
     """Something that the job needs is away: try again later."""
 
@@ -193,6 +212,10 @@ class StorageFull(Unavailable):
     status = 507
     code = "storage_full"
     title = "The storage is full"
+
+
+class Unreadable(DecibusError):
+    """What was stored or sent is not what stands there by our own doing."""
 
 
 class Superseded(DecibusError):

@@ -10,6 +10,7 @@ import msgspec
 from decibus.broker import Broker, Conflict
 from decibus.errors import DecibusError, NotFound, Unavailable
 from decibus.jobs import Job
+from decibus.messages import read
 from decibus.topology import ANALYSES
 
 _MAX_KNOWN: Final = 256
@@ -48,7 +49,7 @@ class Ledger:
         record = await self._broker.read(ANALYSES, key)
         if record is None:
             return None
-        return msgspec.json.decode(record.value, type=Job), record.revision
+        return read(record.value, Job), record.revision
 
     async def move(
         self, key: str, move: Callable[[Job], Job], *, patience: timedelta = timedelta()

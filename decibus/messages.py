@@ -13,9 +13,27 @@ Levels that silence does not have are `None`, never -inf or NaN. Times on the wi
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
+
+from decibus.errors import Unreadable
+
+T = TypeVar("T")
+
+
+def read(payload: bytes, kind: type[T]) -> T:
+    """
+    Read a payload; raises `Unreadable` for what is none.
+
+    That is another release's, in the middle of a rollout, or was written by somebody who means
+    harm: whoever reads a record or a message has to be ready for it.
+    """
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    # Of a text that is not UTF-8, and of what is nested too deep, msgspec has no error of its own.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(f"no {getattr(kind, '__name__', kind)}: {error}") from error
 
 
 class TaskName(StrEnum):

@@ -22,6 +22,7 @@ from decibus.errors import BadRequest
 NONE: Final = "none"
 """The value of a tag that a point does not have: InfluxDB knows no empty one."""
 _MAX_TAG_CHARS: Final = 64
+_CLEAN: Final = re.compile(rf"[\w.+/:@-]{{1,{_MAX_TAG_CHARS}}}", re.ASCII)
 _UNCLEAN: Final = re.compile(r"[^\w.+/:@-]", re.ASCII)
 _WHOLE_US: Final = re.compile(rb"000$", re.MULTILINE)
 
@@ -113,11 +114,24 @@ def _point_of(line: str) -> Point:
         said = dict(pair.split("=", 1) for pair in (*tags, *fields.split(",")))
         found = {name: value.removesuffix("i") for name, value in said.items() if name in _DIGITS}
         known = {name: value for name, value in said.items() if name in _KNOWN} | found
-        return msgspec.convert(
+        point = msgspec.convert(
             known | {"kind": kind, "at_us": int(at_ns) // 1000}, Point, strict=False
         )
     except ValueError as error:  # msgspec's is one, too
         raise BadRequest(f"{line[:200]!r} is no point: {error}") from error
+    if not _is_likely(point):
+        raise BadRequest(f"{line[:200]!r} is no point of ours")
+    return point
+
+
+def _is_likely(point: Point) -> bool:
+    """Whether it can be counted: one that cannot would spoil all that it is counted with."""
+    durations = (point.audio_length, point.latency, point.queue_wait, point.work)
+    tags = (point.model, point.service, point.source, point.task)
+    return all(value is None or 0 <= value < _LONGEST_S for value in durations) and all(
+        map(_CLEAN.fullmatch, tags)
+    )
 
 
 _DIGITS: Final = {"attempt", "bytes"}
+_LONGEST_S: Final = 1e9

@@ -27,8 +27,8 @@ import msgspec
 import structlog
 
 from decibus.confinement import Limits
-from decibus.errors import BadAudio, DecibusError, Unavailable
-from decibus.messages import Options
+from decibus.errors import BadAudio, DecibusError, Unavailable, Unreadable
+from decibus.messages import Options, read
 from decibus.nursery import (
     ADMIT,
     HEADER_BYTES,
@@ -242,8 +242,8 @@ class Stream(Generic[R]):
         match word:
             case Done(result):
                 try:
-                    return msgspec.json.decode(result, type=self._returns)
-                except msgspec.DecodeError as error:
+                    return read(result, self._returns)
+                except Unreadable as error:
                     raise _untrustworthy(str(error)) from error
             case Refusal(code, detail):
                 raise REFUSALS[code](detail)
@@ -344,16 +344,16 @@ class _Line:
             return body
         self._word_bytes += size
         try:
-            word: Word = msgspec.json.decode(body, type=Word)
-        except msgspec.DecodeError as error:
+            word: Word = read(body, Word)  # type: ignore[arg-type] # a union
+        except Unreadable as error:
             raise _untrustworthy(str(error)) from error
         return word
 
     def _refuse(self) -> NoReturn:
         """Raise what it means that the child has ended without a last word."""
         try:
-            ending = msgspec.json.decode(self._leash.recv(_READ_BYTES), type=Ending)
-        except (ConnectionError, msgspec.DecodeError) as error:
+            ending = read(self._leash.recv(_READ_BYTES), Ending)
+        except (ConnectionError, Unreadable) as error:
             raise _Silence("has ended") from error
         if ending.status is None:
             raise Unavailable("the nursery cannot fork")

@@ -25,7 +25,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
-import msgspec
 import structlog
 
 from decibus import jobs
@@ -40,12 +39,13 @@ from decibus.errors import (
     Refused,
     Superseded,
     Unavailable,
+    Unreadable,
     WorkerBroken,
 )
 from decibus.jobs import Held, Job, State
 from decibus.ledger import Ledger
 from decibus.management import managed
-from decibus.messages import Checkpoint, Conversion, Fault, Result, Task
+from decibus.messages import Checkpoint, Conversion, Fault, Result, Task, read
 from decibus.outputs import Made, Outputs
 from decibus.process import Process
 from decibus.progress import Progress
@@ -107,7 +107,7 @@ def verdict(error: Exception | None, *, is_last: bool) -> Verdict:
             return Verdict.ACK
         case Superseded():
             return Verdict.LEAVE
-        case Refused() | msgspec.DecodeError() | StepTimeout():
+        case Refused() | Unreadable() | StepTimeout():
             return Verdict.TERM
         case _:
             return Verdict.TERM if is_last else Verdict.NAK
@@ -229,8 +229,8 @@ class Worker:
 
     async def _claim_and_run(self, delivery: Delivery) -> Verdict | None:
         try:
-            task = msgspec.json.decode(delivery.body, type=Task)
-        except msgspec.DecodeError as error:
+            task = read(delivery.body, Task)
+        except Unreadable as error:
             log.warning("task_unusable", reason=str(error))
             await delivery.term()
             return None

@@ -72,7 +72,7 @@ async def pipeline(settings: Settings, nats: Sequence[str], nats_port: int, lock
     env = (
         nats_server.ENV
         | os.environ
-        | {  # noqa: TID251 - all inherit it, as from a shell
+        | {
             "NATS_URL": nats_url,
             "HTTP_HOST": host,
             "HTTP_PORT": str(port),

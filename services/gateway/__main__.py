@@ -21,6 +21,7 @@ from decibus.settings import SettingsError, from_environment
 from decibus.telemetry import LIVE_CLIENTS, configure_logs
 from services.gateway.app import Gateway, create_app
 from services.gateway.chores import check, chores
+from services.gateway.connection import Connection, Socket
 from services.gateway.gauges import gauges
 from services.gateway.guards import Guards, keys_from, quota_of
 from services.gateway.idempotency import Idempotency
@@ -29,6 +30,7 @@ from services.gateway.keys import Keyring
 from services.gateway.linger import lingering
 from services.gateway.live import Live
 from services.gateway.measured import measured
+from services.gateway.pace import paced
 from services.gateway.reaper import Reaper
 from services.gateway.rpc import NatsDoor
 from services.gateway.settings import Settings
@@ -45,10 +47,12 @@ closes first must not be the one that could be sent a request at that moment."""
 def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """Say how the app is served; a client's address comes from trusted proxies only."""
     return uvicorn.Config(
-        measured(lingering(app)),
+        measured(lingering(paced(app))),
         host=settings.http_host,
         port=settings.http_port,
+        http=Connection,
         log_config=None,
+        log_level="error",  # what strangers send is not worth a line
         access_log=False,
         lifespan="off",
         server_header=False,
@@ -56,7 +60,7 @@ def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=int(settings.grace_s),
         timeout_keep_alive=_KEEP_ALIVE_S,
-        ws="websockets-sansio",
+        ws=Socket,
         # A client has nothing to say; and compression would take some 20 KiB for each idle socket.
         ws_max_size=64 << 10,
         ws_per_message_deflate=False,

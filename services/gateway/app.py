@@ -12,10 +12,11 @@ from litestar import Litestar, Response, delete, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
+from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath, FromQuery
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from decibus.broker import Broker
 from decibus.errors import DecibusError, NotFound, Unavailable
@@ -25,7 +26,16 @@ from decibus.outputs import Outputs
 from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id
 from decibus.topology import QUEUES, RECORDER
-from services.gateway import conversions, jobs_door, openai, page, problem, stats, streams
+from services.gateway import (
+    browser,
+    conversions,
+    jobs_door,
+    openai,
+    page,
+    problem,
+    stats,
+    streams,
+)
 from services.gateway.conversions import Conversions
 from services.gateway.form import Form
 from services.gateway.guards import AtTheDoor, Guards
@@ -36,7 +46,8 @@ from services.gateway.library import report_of
 from services.gateway.links import Links, read_signing_keys
 from services.gateway.live import Jobs, Live
 from services.gateway.models import Models
-from services.gateway.openapi import ANSWERS, ANY_KEY, SECURITY, describe_forms
+from services.gateway.openapi import ANSWERS, ANY_KEY, GONE_ANSWERS, RESULT_ANSWERS, SECURITY
+from services.gateway.openapi_document import describe
 from services.gateway.prefer import read_patience, read_prefer
 from services.gateway.problem import Problem
 from services.gateway.reception import AnyRequest, Reception
@@ -129,7 +140,7 @@ def _read(form: Form, gateway: Gateway) -> Wishes:
     return read_wishes(form.fields, gateway.references)
 
 
-@get("/result/{token:str}")
+@get("/result/{token:str}", responses=RESULT_ANSWERS)
 async def result(
     request: AnyRequest,
     token: FromPath[str],
@@ -163,7 +174,7 @@ async def result(
     return Response(body, media_type=media_type, headers=headers, background=after)
 
 
-@delete("/result/{token:str}")
+@delete("/result/{token:str}", responses=GONE_ANSWERS)
 async def forget(token: FromPath[str], gateway: NamedDependency[Gateway]) -> None:
     """Delete the report, and the audio and results that no other report shares."""
     await gateway.intake.cancel_callback(token)
@@ -176,7 +187,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@get("/readyz")
+@get("/readyz", responses={503: ResponseSpec(Readiness, generate_examples=False)})
 async def readyz(gateway: NamedDependency[Gateway]) -> Response[Readiness]:
     """Say whether uploads can be taken, and which workers are there."""
     if not gateway.broker.is_connected:
@@ -242,7 +253,7 @@ def create_app(gateway: Gateway) -> Litestar:
             Exception: refuse_bug,
         },
         guards=[AtTheDoor(gateway.guards, page.ROUTES)],
-        before_send=[gateway.guards.tell],
+        before_send=[gateway.guards.tell, browser.restrain, _allow],
         middleware=[_traced],
         logging_config=None,
         openapi_config=OpenAPIConfig(
@@ -255,7 +266,7 @@ def create_app(gateway: Gateway) -> Litestar:
             use_handler_docstrings=True,
         ),
     )
-    describe_forms(app.openapi_schema, gateway.references)
+    describe(app.openapi_schema, gateway.references, gateway.settings)
     return app
 
 
@@ -338,6 +349,20 @@ def _told(
     if openai.speaks_here(request.scope["path"]):
         return openai.refused(answer, headers, error)
     return problem.answer(answer, headers)
+
+
+async def _allow(message: Message, scope: Scope) -> None:
+    """Tell all methods of a path: Litestar 2.25 tells those of the handler that came first."""
+    if message["type"] != "http.response.start" or scope.get("method") != "OPTIONS":
+        return
+    methods = {
+        method
+        for route in scope["litestar_app"].routes
+        if isinstance(route, HTTPRoute) and route.path_format == scope.get("path_template")
+        for method in route.methods
+    }
+    others = [header for header in message["headers"] if header[0] != b"allow"]
+    message["headers"] = [*others, (b"allow", ", ".join(sorted(methods)).encode())]
 
 
 def _traced(app: ASGIApp) -> ASGIApp:

@@ -7,6 +7,7 @@ import msgspec
 
 from decibus.broker import Broker
 from decibus.errors import BadRequest
+from decibus.messages import read
 from decibus.settings import SettingsError
 from decibus.topology import HOOKS, WEBHOOKS
 from services.gateway.callback import Rules, read_callback
@@ -72,7 +73,7 @@ class Callbacks:
         record = await self._broker.read(HOOKS, row)
         if record is None:
             return None
-        return msgspec.json.decode(record.value, type=Callback), record.revision
+        return read(record.value, Callback), record.revision
 
     async def save(self, callback: Callback, revision: int) -> int:
         """Write what has become of it; a `Conflict` says that it was deleted, or is tried twice."""

@@ -20,7 +20,7 @@ import structlog
 from decibus.broker import Broker
 from decibus.errors import DecibusError, StorageFull, Unavailable
 from decibus.jobs import Job, State
-from decibus.messages import TaskName
+from decibus.messages import TaskName, read
 from decibus.points import NONE, Kind, Point, Status, line_of
 from decibus.telemetry import POINTS_DROPPED, TRACEPARENT
 from decibus.topology import CALLS, POINTS_PREFIX, QUEUES
@@ -100,7 +100,7 @@ class Calls:
         self._open[call.row] = call, self._group.create_task(self._follow(call))
 
     async def _take_over(self, text: str) -> None:
-        self._watch(msgspec.json.decode(text, type=Call))
+        self._watch(read(text.encode(), Call))
 
     async def _follow(self, call: Call) -> None:
         try:

@@ -19,10 +19,11 @@ from litestar.params import FromPath, FromQuery
 from decibus.errors import BadRequest, NotFound
 from decibus.formats import FORMATS
 from decibus.jobs import Job, State
-from decibus.messages import AudioFormat, Conversion, TaskName, TranscodeOptions
+from decibus.messages import Conversion, TaskName, TranscodeOptions
 from decibus.outputs import Outputs
 from decibus.references import References
 from services.gateway import downloads, problem
+from services.gateway.conversions_view import OutputOf, OutputsOf, Resampled
 from services.gateway.downloads import File
 from services.gateway.form import Form
 from services.gateway.intake import Intake, Wishes
@@ -30,7 +31,7 @@ from services.gateway.live import Jobs, Live
 from services.gateway.openapi import ANY_KEY, CONVERSION_ANSWERS, FILE_ANSWERS, RESAMPLE_ANSWERS
 from services.gateway.prefer import read_patience, read_prefer
 from services.gateway.reception import AnyRequest, Reception
-from services.gateway.report import TaskError, compose, refusal
+from services.gateway.report import compose, refusal
 from services.gateway.settings import Settings
 from services.gateway.uploads import Retention, Upload, Uploads
 from services.gateway.wishes import read_conversion, read_resampling, read_wait
@@ -38,41 +39,6 @@ from services.gateway.wishes import read_conversion, read_resampling, read_wait
 _JSON: Final = "application/json"
 _FOR_A_PATH: Final = "inFile"
 """The part that `POST /resample/` answers with the place of the file instead of the file."""
-
-
-class OutputOf(msgspec.Struct, frozen=True, kw_only=True):
-    """One of several files. Until `status` is done there is nothing to download."""
-
-    token: str
-    status: State
-    filename: str | None
-    download_url: str | None = None
-    bytes: int | None = None
-    sha256: str | None = None
-    format: AudioFormat | None = None
-    unchanged: bool | None = None
-    errors: tuple[TaskError, ...] = ()
-
-
-class OutputsOf(msgspec.Struct, frozen=True):
-    """What several files in one request are answered with."""
-
-    outputs: tuple[OutputOf, ...]
-
-
-class Resampled(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Where a resampled file is, for one download; rates in kHz.
-
-    `resampled_server_file_path` is a token, or N/A when the file was in that format already.
-    """
-
-    original_file: str | None
-    resampled_server_file_path: str
-    original_audio_sample_rate: float
-    resampled_audio_sample_rate: float
-    original_audio_format: str
-    resampled_audio_format: str
 
 
 class Conversions:

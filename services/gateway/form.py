@@ -18,7 +18,6 @@ from services.gateway.intake import Received
 MAX_FILES: Final = 16
 MAX_PARTS: Final = 64
 MAX_FIELD_BYTES: Final = 4096
-MAX_SILENCE_S: Final = 30.0
 
 
 class Form(msgspec.Struct):
@@ -52,7 +51,7 @@ async def read_form(
     """
     Read a `multipart/form-data` body to its end; on any error no file of it stays stored.
 
-    `limit` is for all of it, whatever it is made of. A sender that falls silent is given up.
+    `limit` is for all of it, whatever it is made of.
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get("boundary")
@@ -74,14 +73,7 @@ async def read_form(
 
 async def _bounded(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
     size = 0
-    while True:
-        try:
-            async with asyncio.timeout(MAX_SILENCE_S):
-                chunk = await anext(body, b"")
-        except TimeoutError:
-            raise BadRequest(f"nothing was sent for {MAX_SILENCE_S:g} s") from None
-        if not chunk:
-            return
+    async for chunk in body:
         size += len(chunk)
         if size > limit:
             raise TooLarge(f"the request is over {limit} bytes")
@@ -148,8 +140,15 @@ class _Reader:
 
 
 def clean_name(name: str | None) -> str | None:
-    """Return the last part of a sender's path, at most 255 characters: for reading only."""
-    return (name or "").replace("\\", "/").rpartition("/")[2][:255] or None
+    """
+    Return the last part of a sender's path, at most 255 characters: for reading only.
+
+    Without what cannot be read: control characters, which would steer a terminal, and those that
+    turn the direction of what is around them.
+    """
+    last = (name or "").replace("\\", "/").rpartition("/")[2]
+    seen = "".join(filter(str.isprintable, last))[:255].strip()
+    return seen if seen.strip(".") else None
 
 
 async def _discard(form: Form, intake: Sink) -> None:

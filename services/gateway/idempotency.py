@@ -32,6 +32,7 @@ from decibus.errors import (
     TooLarge,
     Unavailable,
 )
+from decibus.messages import read
 from decibus.topology import IDEMPOTENCY
 from services.gateway.intake import Received
 
@@ -153,7 +154,7 @@ class Idempotency:
         record = await self._broker.read(IDEMPOTENCY, _name(secret))
         revision = 0
         if record is not None:
-            found = msgspec.json.decode(record.value, type=Row)
+            found = read(record.value, Row)
             if not is_free(found, now=now):
                 return Repeated(secret, found)
             revision = record.revision

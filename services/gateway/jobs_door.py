@@ -46,7 +46,13 @@ from services.gateway.jobs_view import (
     status_of,
 )
 from services.gateway.links import Links
-from services.gateway.openapi import ANY_KEY, FILE_ANSWERS, JOB_ANSWERS, LINK_ANSWERS
+from services.gateway.openapi import (
+    ANY_KEY,
+    FILE_ANSWERS,
+    JOB_ANSWERS,
+    LINK_ANSWERS,
+    SOURCE_ANSWERS,
+)
 from services.gateway.reception import AnyRequest, trace
 from services.gateway.report import fault_of
 from services.gateway.settings import Settings
@@ -233,7 +239,7 @@ async def create_job(
     return Response(view, status_code=201, headers={"Location": f"/jobs/{view.id}/"})
 
 
-@get("/jobs/", security=ANY_KEY)
+@get("/jobs/", responses=JOB_ANSWERS, security=ANY_KEY)
 async def list_jobs(
     request: AnyRequest,
     jobs_door: NamedDependency[JobsDoor],
@@ -246,7 +252,7 @@ async def list_jobs(
     return await jobs_door.list(request, cursor, limit)
 
 
-@get("/jobs/{ident:str}/", security=ANY_KEY)
+@get("/jobs/{ident:str}/", responses=JOB_ANSWERS, security=ANY_KEY)
 async def show_job(
     request: AnyRequest, ident: FromPath[str], jobs_door: NamedDependency[JobsDoor]
 ) -> JobView:
@@ -254,7 +260,7 @@ async def show_job(
     return await jobs_door.view(await jobs_door.tickets.find(_sender(request), ident))
 
 
-@delete("/jobs/{ident:str}/", security=ANY_KEY)
+@delete("/jobs/{ident:str}/", responses=JOB_ANSWERS, security=ANY_KEY)
 async def delete_job(
     request: AnyRequest, ident: FromPath[str], jobs_door: NamedDependency[JobsDoor]
 ) -> None:
@@ -301,7 +307,7 @@ async def ask_source(
     return _told(await jobs_door.tickets.locate(ident), status_code=200)
 
 
-@get("/uploads/{ident:str}", responses=LINK_ANSWERS)
+@get("/uploads/{ident:str}", responses=SOURCE_ANSWERS)
 async def get_source(
     request: AnyRequest, ident: FromPath[str], jobs_door: NamedDependency[JobsDoor]
 ) -> Response[Any]:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from decibus.broker import Conflict
+from decibus.messages import read
 from decibus.references import References
 from services.gateway.intake import Intake
 from services.gateway.live import Live
@@ -77,4 +78,4 @@ def report_of(volume: Volume, token: str) -> Report | None:
     """Return the report as it was kept; None while it is not final."""
     if not volume.is_final:
         return None
-    return replace(msgspec.json.decode(volume.report, type=Report), token=token)
+    return replace(read(bytes(volume.report), Report), token=token)

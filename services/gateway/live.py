@@ -9,15 +9,12 @@ happened meanwhile was told to nobody.
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Final
 
-import msgspec
-
 from decibus.broker import Broker, Event
-from decibus.errors import Unavailable
+from decibus.errors import Unavailable, Unreadable
 from decibus.jobs import Job
-from decibus.messages import Segment
+from decibus.messages import Segment, read
 from decibus.topology import ANALYSES
 from services.gateway.replay import Replay
 from services.gateway.waiting import Lines
@@ -183,7 +180,7 @@ class Live:
                 if record is None:
                     watch.jobs[key] = None
                 else:
-                    watch.learn(key, _decode(record.value), record.revision)
+                    watch.learn(key, read(record.value, Job), record.revision)
             watch.is_known = True
         except BaseException:
             watch.must_read = True
@@ -219,7 +216,10 @@ class Live:
         self._keep(event, is_settled=self.lines.hear(event))
         watches = self._watches.get(event.key)
         if watches:
-            job = _decode(event.value)  # once, however many watch it
+            try:
+                job = read(event.value, Job)  # once, however many watch it
+            except Unreadable:
+                return  # whoever reads the record is told
             for watch in watches:
                 watch.learn(event.key, job, event.revision)
 
@@ -237,6 +237,3 @@ class Live:
         for watches in self._watches.values():
             for watch in watches:
                 watch.doubt()
-
-
-_decode = partial(msgspec.json.decode, type=Job)

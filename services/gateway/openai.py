@@ -34,7 +34,7 @@ from services.gateway.openai_answers import (
 )
 from services.gateway.openai_events import Dictation
 from services.gateway.openai_wishes import Unfit, UnknownModel, read_asked
-from services.gateway.openapi import ANY_KEY, OPENAI_ANSWERS
+from services.gateway.openapi import ANY_KEY, MODEL_ANSWERS, OPENAI_ANSWERS
 from services.gateway.prefer import read_patience, read_prefer
 from services.gateway.problem import Problem
 from services.gateway.reception import AnyRequest, Reception, trace
@@ -154,13 +154,13 @@ async def translations(request: AnyRequest, openai: NamedDependency[OpenAI]) -> 
     return await openai.answer(request, translate=True)
 
 
-@get("/v1/models", security=ANY_KEY)
+@get("/v1/models", responses=MODEL_ANSWERS, security=ANY_KEY)
 async def list_models(openai: NamedDependency[OpenAI]) -> ModelCards:
     """List the names that a model can be asked for by."""
     return cards(await openai.models.served())
 
 
-@get("/v1/models/{model:path}", security=ANY_KEY)
+@get("/v1/models/{model:path}", responses=MODEL_ANSWERS, security=ANY_KEY)
 async def find(model: FromPath[str], openai: NamedDependency[OpenAI]) -> ModelCard:
     """Say whether a model can be asked for by this name."""
     served = await openai.models.served()

@@ -1,25 +1,13 @@
-"""The OpenAPI description of what Litestar cannot infer: a body that is read as a stream."""
+"""What each route answers, for the OpenAPI description: bytes and errors say nothing of it."""
 
 from typing import Any, Final
 
 from litestar.openapi import ResponseSpec
-from litestar.openapi.spec import (
-    Components,
-    OpenAPI,
-    OpenAPIFormat,
-    OpenAPIMediaType,
-    OpenAPIType,
-    Operation,
-    RequestBody,
-    Schema,
-    SecurityScheme,
-)
+from litestar.openapi.spec import Components, SecurityScheme
 
-from decibus.formats import FORMATS
-from decibus.references import References
 from services.gateway import problem
+from services.gateway.conversions_view import OutputsOf, Resampled
 from services.gateway.openai_answers import Failure, Transcription, VerboseTranscription
-from services.gateway.openai_wishes import ALIASES, Format
 from services.gateway.problem import Problem
 from services.gateway.report import Report, Reports
 
@@ -40,6 +28,7 @@ ANY_KEY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"apiKey": []}, {}
 # Litestar takes a union as well, but does not say so.
 _ANY_REPORT: Final[Any] = Report | Reports
 _ANY_TRANSCRIPTION: Final[Any] = Transcription | VerboseTranscription
+_ANY_CONVERSION: Final[Any] = Report | OutputsOf
 
 
 def _report(description: str) -> ResponseSpec:
@@ -55,59 +44,109 @@ def _refusal(description: str) -> ResponseSpec:
     )
 
 
-ANSWERS: Final = {
-    200: _report("The report, or one of each file"),
-    202: _report("The report as far as it is there: Location says where it will be complete"),
+_AWAY: Final = {503: _refusal("NATS is away: see Retry-After")}
+_KEYED: Final = {
     401: _refusal("No API key was sent, or none that is known"),
-    409: _refusal("A request with this Idempotency-Key is in flight"),
-    413: _refusal("The upload is over the size limit"),
-    415: _refusal("No decoder recognises the upload as audio"),
-    422: _refusal("The audio is too long or damaged, or the Idempotency-Key another request's"),
     429: _refusal("The key, or the address, has used up its requests: see Retry-After"),
-    503: _refusal("Too much work is waiting, or NATS is away: see Retry-After"),
-    507: _refusal("The storage is full: see Retry-After"),
 }
-"""What `POST /analyze` answers: a handler that returns bytes tells nothing of it."""
+ASKED: Final = {400: _refusal("A parameter cannot be understood")} | _KEYED | _AWAY
+"""What is refused where somebody asks for something."""
 
+_FAILED: Final = {
+    415: _refusal("No decoder recognises the upload as audio"),
+    422: _refusal("The audio is too long or damaged, or a model or language is not to be had"),
+    500: _refusal("The work has failed by our fault"),
+    504: _refusal("The work has taken too long"),
+}
 
-_ANY_FILE: Final = ResponseSpec(
-    bytes, generate_examples=False, description="The file", media_type="audio/*"
+ANSWERS: Final = (
+    _KEYED
+    | _FAILED
+    | {
+        200: _report("The report, or one of each file"),
+        202: _report("The report as far as it is there: Location says where it will be complete"),
+        400: _refusal("The form is malformed, or an option is unknown"),
+        404: _refusal("The report that this Idempotency-Key has led to is gone"),
+        408: _refusal("The body came too slowly"),
+        409: _refusal("A request with this Idempotency-Key is in flight"),
+        413: _refusal("The upload is over the size limit"),
+        422: _refusal("The audio is too long or damaged, or the Idempotency-Key another request's"),
+        503: _refusal("Too much work is waiting, or NATS is away: see Retry-After"),
+        507: _refusal("The storage is full: see Retry-After"),
+    }
 )
-_TOO_EARLY: Final = _refusal("No file has this token, or none is there yet, or it is gone")
+"""What `POST /analyze` answers."""
+
+_GONE: Final = {404: _refusal("No report has this token, or it has expired or been deleted")}
+
+RESULT_ANSWERS: Final = (
+    _GONE
+    | _AWAY
+    | {
+        200: _report("The report as it stands; with a suffix, what that names"),
+        304: ResponseSpec(None, description="It is the one that If-None-Match names"),
+        400: ASKED[400],
+    }
+)
+"""What `GET /result/{token}` answers."""
+
+GONE_ANSWERS: Final = _GONE | _AWAY | {400: ASKED[400]}
+"""What is refused where a token alone is looked at."""
+
+EVENTS_ANSWERS: Final = GONE_ANSWERS | {
+    204: ResponseSpec(None, description="The last event is the one that Last-Event-ID names")
+}
+"""What `GET /events/{token}` answers besides events."""
 
 CONVERSION_ANSWERS: Final = ANSWERS | {
-    200: _ANY_FILE,
-    202: _report("The report as far as it is there; its output will say where the file is"),
+    200: ResponseSpec(
+        OutputsOf, generate_examples=False, description="The file; of several, where each is"
+    ),
+    202: ResponseSpec(
+        _ANY_CONVERSION,
+        generate_examples=False,
+        description="The report as far as it is there; its output will say where the file is",
+    ),
     400: _refusal("There is no such format, or the form is malformed"),
 }
-"""What `POST /transcode` answers for one file; for several, JSON."""
+"""What `POST /transcode` answers."""
 
-RESAMPLE_ANSWERS: Final = CONVERSION_ANSWERS
-"""What `POST /resample/` answers to `file`."""
-
-FILE_ANSWERS: Final = {
-    200: _ANY_FILE,
-    206: ResponseSpec(
-        bytes, generate_examples=False, description="The range of it", media_type="audio/*"
-    ),
-    304: ResponseSpec(None, description="The file is the one that If-None-Match names"),
-    403: _refusal("The link has expired, or was not signed for this request"),
-    404: _TOO_EARLY,
-    416: _refusal("The range lies behind the end of the file"),
+RESAMPLE_ANSWERS: Final = CONVERSION_ANSWERS | {
+    200: ResponseSpec(
+        Resampled | OutputsOf,  # type: ignore[arg-type] # as above
+        generate_examples=False,
+        description="The file; of an inFile where it is, of several where each is",
+    )
 }
+"""What `POST /resample/` answers."""
+
+FILE_ANSWERS: Final = (
+    _FAILED
+    | _AWAY
+    | {
+        200: ResponseSpec(bytes, generate_examples=False, description="The file"),
+        206: ResponseSpec(bytes, generate_examples=False, description="The range of it"),
+        304: ResponseSpec(None, description="The file is the one that If-None-Match names"),
+        400: ASKED[400],
+        403: _refusal("The link has expired, or was not signed for this request"),
+        404: _refusal("No file has this token, or none is there yet, or it is gone"),
+        416: _refusal("The range lies behind the end of the file"),
+    }
+)
 """What is answered where a converted file is fetched."""
 
-JOB_ANSWERS: Final = {
+JOB_ANSWERS: Final = ASKED | {
     400: _refusal("There is no such format, or the body is malformed"),
-    401: ANSWERS[401],
     404: _refusal("There is no such job, or it is somebody else's"),
-    409: _refusal("The source has not come yet"),
-    429: ANSWERS[429],
-    503: ANSWERS[503],
+    408: ANSWERS[408],
+    409: _refusal("The source has not come yet, or the Idempotency-Key is in use"),
+    413: _refusal("The body is over the size limit"),
+    422: _refusal("The Idempotency-Key is another request's"),
+    507: ANSWERS[507],
 }
 """What is refused under `/jobs/`."""
 
-LINK_ANSWERS: Final = {
+LINK_ANSWERS: Final = _AWAY | {
     400: _refusal("More was sent than was announced, or Upload-Offset is missing"),
     403: _refusal("The link has expired, or was not signed for this request"),
     404: _refusal("There is no such job any more"),
@@ -117,6 +156,16 @@ LINK_ANSWERS: Final = {
     507: ANSWERS[507],
 }
 """What is refused where a source is sent."""
+
+SOURCE_ANSWERS: Final = LINK_ANSWERS | {
+    200: ResponseSpec(
+        bytes,
+        generate_examples=False,
+        description="What has come of the source",
+        media_type="application/octet-stream",
+    )
+}
+"""What is answered where a source is read."""
 
 
 def _failure(description: str) -> ResponseSpec:
@@ -133,144 +182,16 @@ OPENAI_ANSWERS: Final = {
     400: _failure("The form, or the audio, cannot be followed"),
     401: _failure("No API key was sent, or none that is known"),
     404: _failure("There is no such model"),
+    408: _failure("The body came too slowly"),
     409: _failure("A request with this Idempotency-Key is in flight"),
     413: _failure("The upload is over the size limit"),
     429: _failure("The key, or the address, has used up its requests: see Retry-After"),
+    500: _failure("The work has failed by our fault"),
     503: _failure("Too much work is waiting, or NATS is away: see Retry-After"),
     504: _failure("The transcript takes longer: see Location"),
     507: _failure("The storage is full: see Retry-After"),
 }
 """What OpenAI's routes answer."""
 
-
-def describe_forms(api: OpenAPI, references: References) -> None:
-    """Describe the forms, with the genres and targets that this gateway knows."""
-    _post(api, "/analyze").request_body = _form(references)
-    _post(api, "/transcode").request_body = _conversion_form(_TARGET | _COMMON)
-    _post(api, "/resample").request_body = _conversion_form(_COMMON)
-    for path in ("/v1/audio/transcriptions", "/v1/audio/translations"):
-        _post(api, path).request_body = _openai_form()
-
-
-def _post(api: OpenAPI, path: str) -> Operation:
-    operation = api.paths[path].post if api.paths else None
-    if operation is None:
-        raise RuntimeError(f"POST {path} is not in the API's description")
-    return operation
-
-
-_TARGET: Final = {
-    "extension": Schema(type=OpenAPIType.STRING, enum=list(FORMATS)),
-    "sample_rate": Schema(type=OpenAPIType.INTEGER, description="in Hz; the source's without it"),
-    "bit_rate": Schema(type=OpenAPIType.INTEGER, description="in kb/s, where anything is lost"),
-    "bit_depth": Schema(type=OpenAPIType.INTEGER, enum=[16, 24, 32], description="wav and flac"),
-    "channels": Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=8),
-    "quality": Schema(
-        type=OpenAPIType.NUMBER, description="instead of bit_rate: mp3 0 to 9, ogg 0 to 10"
-    ),
-}
-_COMMON: Final = {
-    "retention": Schema(type=OpenAPIType.STRING, enum=["ttl", "once"], default="ttl"),
-    "callback_url": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.URL),
-    "wait": Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=300, default=60),
-}
-
-
-def _conversion_form(options: dict[str, Schema]) -> RequestBody:
-    file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
-    required = ["file", *(["extension"] if "extension" in options else [])]
-    form = Schema(type=OpenAPIType.OBJECT, required=required, properties={"file": file, **options})
-    return RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(form)})
-
-
-def _openai_form() -> RequestBody:
-    text = OpenAPIType.STRING
-    form = Schema(
-        type=OpenAPIType.OBJECT,
-        required=["file"],
-        properties={
-            "file": Schema(type=text, format=OpenAPIFormat.BINARY),
-            "model": Schema(
-                type=text,
-                default=ALIASES[0],
-                description="one of GET /v1/models; OpenAI's names are the default model's",
-            ),
-            "language": Schema(type=text, description="a code such as en; detected without it"),
-            "prompt": Schema(type=text, description="what the model may take spellings from"),
-            "response_format": Schema(type=text, enum=list(Format), default=Format.JSON),
-            "temperature": Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=1, default=0),
-            "timestamp_granularities[]": Schema(
-                type=OpenAPIType.ARRAY,
-                items=Schema(type=text, enum=["segment", "word"]),
-                description="with response_format=verbose_json",
-            ),
-            "stream": Schema(
-                type=OpenAPIType.BOOLEAN,
-                default=False,
-                description="whether to send transcript.text.delta events as it is heard",
-            ),
-            "retention": Schema(type=text, enum=["ttl", "once", "library"], default="once"),
-        },
-    )
-    return RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(form)})
-
-
-def _form(references: References) -> RequestBody:
-    text = OpenAPIType.STRING
-    form = Schema(
-        type=OpenAPIType.OBJECT,
-        required=["file"],
-        properties={
-            "file": Schema(type=text, format=OpenAPIFormat.BINARY),
-            "tasks": Schema(
-                type=text,
-                default="loudness,transcribe",
-                description="loudness, transcribe, or both, separated by a comma",
-            ),
-            "genre": Schema(
-                type=text,
-                enum=list(references.profiles),
-                description="whose tonal balance the bands are held against; none without it",
-            ),
-            "target": Schema(
-                type=text,
-                enum=[target.name for target in references.targets],
-                description="where the file is to be delivered; all are told without it",
-            ),
-            "language": Schema(type=text, description="a code such as en"),
-            "multilingual": Schema(
-                type=OpenAPIType.BOOLEAN,
-                default=False,
-                description="whether to detect the language for each window anew",
-            ),
-            "translate": Schema(
-                type=OpenAPIType.BOOLEAN, default=False, description="whether into English"
-            ),
-            "words": Schema(
-                type=OpenAPIType.BOOLEAN,
-                default=False,
-                description="whether to give each word with its times",
-            ),
-            "prompt": Schema(type=text, description="what the model may take spellings from"),
-            "temperature": Schema(
-                type=OpenAPIType.NUMBER,
-                minimum=0,
-                maximum=1,
-                description="how freely the model may choose; it decides itself without it",
-            ),
-            "model": Schema(type=text, description="one of GET /v1/models; the default without it"),
-            "timeline": Schema(
-                type=OpenAPIType.BOOLEAN,
-                default=False,
-                description="whether to give the loudness over time as well",
-            ),
-            "retention": Schema(type=text, enum=["ttl", "once", "library"], default="ttl"),
-            "callback_url": Schema(
-                type=text,
-                format=OpenAPIFormat.URL,
-                description="https: the final report is posted here, signed (Standard Webhooks)",
-            ),
-            "wait": Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=300, default=60),
-        },
-    )
-    return RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(form)})
+MODEL_ANSWERS: Final = {status: OPENAI_ANSWERS[status] for status in (400, 401, 404, 429, 503)}
+"""What is refused where models are asked for."""

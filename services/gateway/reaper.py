@@ -26,10 +26,10 @@ from decibus.blobs import Blobs
 from decibus.broker import DEDUP_ID, Broker, Published, Stored
 from decibus.checkpoints import Checkpoints
 from decibus.dead import DeadLetters
-from decibus.errors import BacklogFull, DecibusError, NotFound
+from decibus.errors import BacklogFull, DecibusError, NotFound, Unreadable
 from decibus.jobs import Held, Job, State
 from decibus.ledger import Ledger
-from decibus.messages import Fault, Task, TaskName
+from decibus.messages import Fault, Task, TaskName, read
 from decibus.telemetry import TRACEPARENT, trace_id, traceparent
 from decibus.topology import ANALYSES, AUDIO, QUEUES, REAPER, UPLOAD_PREFIX, Queue
 from services.gateway.leader import Leadership
@@ -141,8 +141,8 @@ class Reaper:
         """Fail the jobs whose tasks JetStream delivers no more, and delete these tasks."""
         for delivery in await self._broker.take(REAPER, most=_ADVISORIES_A_TURN):
             try:
-                await self._end_given_up(msgspec.json.decode(delivery.body, type=Advisory))
-            except msgspec.DecodeError as error:
+                await self._end_given_up(read(delivery.body, Advisory))
+            except Unreadable as error:
                 log.warning("advisory_unreadable", reason=str(error))
             except Held as held:
                 await delivery.nak(held.retry_after)
@@ -200,8 +200,8 @@ class Reaper:
             async for record in records:
                 self._round.after = record.sequence
                 try:
-                    job = msgspec.json.decode(record.body, type=Job)
-                except msgspec.DecodeError as error:
+                    job = read(record.body, Job)
+                except Unreadable as error:
                     log.warning("record_unreadable", reason=str(error))
                 else:
                     self._round.note(job, written_at=record.at, now=now)

@@ -7,9 +7,11 @@ from typing import Final
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from decibus.broker import Broker, Call
-from decibus.errors import BadAudio, BadRequest, DecibusError, Unavailable
+from decibus.errors import BadAudio, BadRequest, DecibusError, Unavailable, Unreadable
+from decibus.messages import read
 from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id, traceparent
 from decibus.topology import GATEWAYS, PROCESS, STATS_ASKED
@@ -180,7 +182,8 @@ class NatsDoor:
                 f"number, so the nats command sent it as the body. Use: {COMMAND}"
             )
         if body.startswith(b"{") and (reference := _reference(body)) is not None:
-            return await self._intake.copy(reference.object)
+            received = await self._intake.copy(reference.object)
+            return replace(received, filename=clean_name(reference.object))
         filename = _lower(headers).get("filename")
         return await self._intake.receive(_once(body), clean_name(filename))
 
@@ -201,8 +204,8 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 def _reference(body: bytes) -> ObjectReference | None:
     try:
-        return msgspec.json.decode(body, type=ObjectReference)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+        return read(body, ObjectReference)
+    except Unreadable:
         return None
 
 

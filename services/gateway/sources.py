@@ -20,11 +20,11 @@ from multipart import parse_options_header
 
 from decibus.blobs import Blob, Blobs
 from decibus.broker import Broker
-from decibus.errors import BadRequest, TooLarge, Unavailable, WrongOffset, WrongType
+from decibus.errors import BadRequest, TooLarge, TooSlow, Unavailable, WrongOffset, WrongType
 from decibus.telemetry import UPLOAD_BYTES
 from decibus.topology import AUDIO, SOURCE_PREFIX
 from services.gateway import tickets as moves
-from services.gateway.form import MAX_SILENCE_S, clean_name
+from services.gateway.form import clean_name
 from services.gateway.reception import AnyRequest
 from services.gateway.tickets import Arrived, Ticket, Tickets
 
@@ -125,24 +125,18 @@ class Sources:
 
 
 class _Incoming:
-    """A body of which what has come counts, also when its sender goes away or falls silent."""
+    """A body of which what has come counts, also when its sender goes away or dawdles."""
 
     def __init__(self, request: AnyRequest) -> None:
         self.is_cut = False
         self._request = request
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        body = self._request.stream()
-        while True:
-            try:
-                async with asyncio.timeout(MAX_SILENCE_S):
-                    piece = await anext(body, b"")
-            except (TimeoutError, InternalServerException):  # that is Litestar's for: gone
-                self.is_cut = True
-                return
-            if not piece:
-                return
-            yield piece
+        try:
+            async for piece in self._request.stream():
+                yield piece
+        except (TooSlow, InternalServerException):  # that is Litestar's for: gone
+            self.is_cut = True
 
 
 def _length(request: AnyRequest) -> int | None:

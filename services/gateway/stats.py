@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import msgspec
 import structlog
 from litestar import get, post
 from litestar.di import NamedDependency
@@ -20,11 +19,12 @@ from litestar.params import FromQuery
 
 from decibus.broker import Broker
 from decibus.calls import LONGEST, Hour, Stats, Tally, TaskStats, Window, hour_named, window_of
-from decibus.errors import BadRequest, DecibusError, Unavailable
+from decibus.errors import BadRequest, DecibusError, Unavailable, Unreadable
+from decibus.messages import read
 from decibus.points import Status
 from decibus.sketches import Spread
 from decibus.topology import INFLUX_ASKED, STATS
-from services.gateway.openapi import ANY_KEY
+from services.gateway.openapi import ANY_KEY, ASKED
 
 log = structlog.get_logger()
 
@@ -129,9 +129,12 @@ class Statistics:
         """Read what has changed since the last look."""
         prefix = STATS.subject("")
         async for record in self._broker.walk(STATS.stream, f"{prefix}>", after=self._seen):
-            hour = hour_named(record.subject.removeprefix(prefix))
-            self._learn(hour, Hours(msgspec.json.decode(record.body, type=Hour)))
             self._seen = record.sequence
+            try:
+                hour = hour_named(record.subject.removeprefix(prefix))
+                self._learn(hour, Hours(read(record.body, Hour)))
+            except Unreadable as error:  # the other hours are told
+                log.warning("stats_unreadable", reason=str(error))
 
     def _learn(self, hour: datetime, known: Hours) -> None:
         if self._hours and hour < max(self._hours):
@@ -165,7 +168,7 @@ class Statistics:
         answer = await self._broker.ask(INFLUX_ASKED, asked, within_s=_ASK_WITHIN_S)
         if answer.is_refusal:
             raise Unavailable("InfluxDB does not answer, or is not configured")
-        return msgspec.json.decode(answer.body, type=Stats)
+        return read(answer.body, Stats)
 
 
 async def tell(statistics: Statistics, window: str | None, source: str | None) -> Stats:
@@ -173,8 +176,8 @@ async def tell(statistics: Statistics, window: str | None, source: str | None) -
     asked = window_of(window)
     if source == "influx":
         return await statistics.ask_influx(asked)
-    if source:
-        raise BadRequest(f"source is {source[:20]!r}, not influx")
+    if source and source != "sketches":
+        raise BadRequest(f"source is {source[:20]!r}, not influx or sketches")
     return statistics.tell(asked, now=datetime.now(UTC))
 
 
@@ -223,7 +226,7 @@ def _rounded(value_s: float | None) -> float | None:
     return None if value_s is None else round(value_s, 6)
 
 
-@get("/stats", security=ANY_KEY)
+@get("/stats", responses=ASKED, security=ANY_KEY)
 async def stats_by_get(
     statistics: NamedDependency[Statistics],
     window: FromQuery[str | None] = None,
@@ -238,7 +241,7 @@ async def stats_by_get(
     return await tell(statistics, window, source)
 
 
-@post("/stats", status_code=200, security=ANY_KEY)
+@post("/stats", status_code=200, responses=ASKED, security=ANY_KEY)
 async def stats_by_post(
     statistics: NamedDependency[Statistics],
     window: FromQuery[str | None] = None,

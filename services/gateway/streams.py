@@ -24,6 +24,7 @@ from decibus.errors import DecibusError, NotFound, Unavailable
 from decibus.messages import Segment
 from decibus.references import References
 from services.gateway.live import Live, Watch
+from services.gateway.openapi import EVENTS_ANSWERS
 from services.gateway.updates import Teller, Update
 from services.gateway.uploads import Upload, Uploads
 from services.gateway.waiting import Place
@@ -94,7 +95,7 @@ async def _end_with_client(socket: WebSocket[Any, Any, Any], watch: Watch) -> No
     watch.end()
 
 
-@get("/events/{token:str}", media_type=SSE)
+@get("/events/{token:str}", media_type=SSE, responses=EVENTS_ANSWERS)
 async def by_events(
     request: Request[Any, Any, Any],
     token: FromPath[str],

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from decibus.blobs import Blob
 from decibus.broker import Broker, Conflict
 from decibus.errors import BadRequest, NotFound, OutOfTurn, WrongOffset
-from decibus.messages import Fault, TranscodeOptions
+from decibus.messages import Fault, TranscodeOptions, read
 from decibus.topology import TICKETS
 from services.gateway.uploads import Upload
 
@@ -209,7 +209,7 @@ class Tickets:
         record = await self._broker.read(TICKETS, key)
         if record is None:
             raise _unknown()
-        return msgspec.json.decode(record.value, type=Ticket)
+        return read(record.value, Ticket)
 
     async def locate(self, ident: str) -> Ticket:
         """Return a ticket of whomever, for one whose link says that it may."""
@@ -229,7 +229,7 @@ class Tickets:
             record = await self._broker.read(TICKETS, key)
             if record is None:
                 raise _unknown()
-            ticket = msgspec.json.decode(record.value, type=Ticket)
+            ticket = read(record.value, Ticket)
             moved = move(ticket)
             if moved is ticket:
                 return ticket, ticket

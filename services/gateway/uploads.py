@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from decibus.broker import Broker
-from decibus.errors import NotFound
-from decibus.messages import TaskName
+from decibus.errors import NotFound, Unreadable
+from decibus.messages import TaskName, read
 from decibus.topology import HOOKS, LIBRARY, REPORTS, Bucket
 
 UNWRITTEN: Final = msgspec.Raw(b"null")
@@ -133,17 +133,18 @@ class Uploads:
         row = row_of(token)
         record = await self._broker.read(REPORTS, row)
         if record is not None:
-            upload = msgspec.json.decode(record.value, type=Upload)
+            upload = read(record.value, Upload)
             if not upload.has_expired(now):
                 return msgspec.structs.replace(upload, token=token)
-        elif (volume := await self.volume(row)) is not None:
+        # Also of one that has expired, so that the answer takes as long as to an unknown token.
+        if (volume := await self.volume(row)) is not None:
             return msgspec.structs.replace(volume.upload, token=token)
         raise NotFound("no report has this token, or it has expired or been deleted")
 
     async def volume(self, row: str) -> Volume | None:
         """Return a row of the library."""
         record = await self._broker.read(LIBRARY, row)
-        return None if record is None else msgspec.json.decode(record.value, type=Volume)
+        return None if record is None else read(record.value, Volume)
 
     async def shelve(self, volume: Volume) -> None:
         """Put the final report into a row of the library; the jobs are needed no longer."""
@@ -179,8 +180,8 @@ class Uploads:
         """
         while (found := await self._broker.oldest(REPORTS, "*")) is not None:
             try:
-                upload = msgspec.json.decode(found.value, type=Upload)
-            except msgspec.DecodeError:
+                upload = read(found.value, Upload)
+            except Unreadable:
                 await self._broker.erase(REPORTS, found.key)
                 continue
             return upload if upload.has_expired(now) else None

@@ -16,9 +16,9 @@ import msgspec
 
 from decibus import jobs
 from decibus.broker import Backlog, Broker, Event
-from decibus.errors import Unavailable
+from decibus.errors import Unavailable, Unreadable
 from decibus.jobs import Job, State
-from decibus.messages import TaskName
+from decibus.messages import TaskName, read
 from decibus.topology import QUEUES, Queue
 from services.gateway.forecast import Activity, Sign
 
@@ -59,8 +59,8 @@ class Lines:
         Returns whether the job may be over: it has been settled, or cannot be read.
         """
         try:
-            sign = msgspec.json.decode(event.value, type=Sign)
-        except msgspec.DecodeError:  # a newer release's, in the middle of a rollout
+            sign = read(event.value, Sign)
+        except Unreadable:  # a newer release's, in the middle of a rollout
             return True
         if sign.state is not State.QUEUED:
             self._tickets.pop(event.key, None)

@@ -11,6 +11,7 @@ import msgspec
 
 from decibus.broker import Broker, Conflict
 from decibus.calls import Hour, hour_of, key_of
+from decibus.messages import read
 from decibus.pull import Delivery
 from decibus.topology import SKETCH, STATS
 from services.recorder.reading import reading
@@ -44,7 +45,7 @@ async def _add(broker: Broker, hour: datetime, messages: Sequence[tuple[int, byt
     key = key_of(hour)
     while True:
         record = await broker.read(STATS, key)
-        known = msgspec.json.decode(record.value, type=Hour) if record else Hour()
+        known = read(record.value, Hour) if record else Hour()
         counted = known.adding(messages)
         if counted.counted == known.counted:
             return

@@ -16,8 +16,8 @@ import soxr
 from numpy.typing import NDArray
 
 from decibus.audio import Audio, open_audio
-from decibus.errors import BadAudio
-from decibus.messages import AudioFormat, TranscribeOptions
+from decibus.errors import BadAudio, Unreadable
+from decibus.messages import AudioFormat, TranscribeOptions, read
 from decibus.sandbox import Sandbox, Stream
 
 Samples = NDArray[np.float32]
@@ -130,8 +130,8 @@ class _There:
         try:
             if len(heading) > _MAX_HEADING_BYTES:
                 raise _untrustworthy()
-            found = msgspec.json.decode(heading, type=_Heading)
-        except msgspec.DecodeError as error:
+            found = read(heading, _Heading)
+        except Unreadable as error:
             raise _untrustworthy() from error
         self.expected_duration_s = found.expected_duration_s
 

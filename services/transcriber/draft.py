@@ -13,7 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from decibus.audio import DECODER
-from decibus.messages import AudioFormat, Checkpoint, Segment, Transcript
+from decibus.errors import Unreadable
+from decibus.messages import AudioFormat, Checkpoint, Segment, Transcript, read
 from decibus.progress import Progress
 from services.transcriber.decode import RATE_HZ
 from services.transcriber.model import Model, Utterance
@@ -60,8 +61,8 @@ class Draft:
         draft = cls(model.name)
         for checkpoint in kept:
             try:
-                part = msgspec.json.decode(checkpoint.state, type=Part)
-            except msgspec.DecodeError:  # another release's, in a rollout
+                part = read(bytes(checkpoint.state), Part)
+            except Unreadable:  # another release's, in a rollout
                 return cls(model.name)
             if part.model != model.name:
                 return cls(model.name)

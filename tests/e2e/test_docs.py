@@ -50,9 +50,10 @@ MEASUREMENTS: Final = (ROOT / "docs" / "measurements.md").read_text()
 OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text()
 LIVE: Final = (ROOT / "docs" / "live.md").read_text()
 WEBHOOKS: Final = (ROOT / "docs" / "webhooks.md").read_text()
+SECURITY: Final = (ROOT / "docs" / "security.md").read_text()
 VERDICT: Final = (ROOT / "decibus" / "verdict.py").read_text()
 RULES: Final = re.compile(r'(?:_ok|_note|_warn|say)\(\s*"\w+"')
-PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES: Final = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
 def section(page: str, heading: str) -> str:
@@ -428,6 +429,17 @@ def test_the_attempts_of_a_webhook_are_the_real_ones(page: str) -> None:
     ]
 
     assert f"tried again after {', '.join(told[:-1])} and {told[-1]}" in flat(page)
+
+
+def test_every_promise_of_the_security_page_names_tests_that_are_there() -> None:
+    promises = rows(section(SECURITY, "## Doors"))
+    sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    there = set(re.findall(r"^(?:async )?def (test_\w+)", sources, re.MULTILINE))
+
+    named = [set(re.findall(r"`(test_\w+)`", row[-1])) for row in promises]
+
+    assert all(named), "each has a test"
+    assert set().union(*named) - there == set()
 
 
 # Links.

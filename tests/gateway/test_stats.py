@@ -46,6 +46,23 @@ async def points(broker: Any) -> list[Stored]:
     return [each async for each in broker.walk(METRICS.stream, f"{POINTS_PREFIX}>")]
 
 
+async def test_a_record_that_is_none_does_not_hide_the_others(nats_server: NatsServer) -> None:
+    now = datetime.now(UTC)
+    async with replica(nats_server, Settings()) as running:
+        for key, value in (
+            ("no-hour", b"{}"),
+            (key_of(now - timedelta(hours=2)), b'{"x":' + b"[" * 100_000),
+            (key_of(now - timedelta(hours=1)), b'{"tasks":{"\xff":{}}}'),
+            (key_of(now), msgspec.json.encode(Hour(calls=Tally(ended={Status.DONE: 3})))),
+        ):
+            await running.broker.write(STATS, key, value, revision=0)
+        statistics = Statistics(running.broker)
+
+        await statistics.look()
+
+        assert statistics.tell(Window(), now=now).total_calls == 3
+
+
 async def test_every_call_counts_once_by_whichever_door_and_however_it_ends(
     pipeline: Pipeline,
 ) -> None:

@@ -1,9 +1,8 @@
 """An attempt's end becomes an ack, a nak, a term or nothing in one place."""
 
-import msgspec
 import pytest
 
-from decibus.errors import BlobGone, NotAudio, Superseded, Unavailable
+from decibus.errors import BlobGone, NotAudio, Superseded, Unavailable, Unreadable
 from decibus.progress import Progress
 from decibus.worker import StepTimeout, Verdict, budget_s, verdict
 
@@ -16,7 +15,7 @@ from decibus.worker import StepTimeout, Verdict, budget_s, verdict
         (Superseded(), False, Verdict.LEAVE),
         (Superseded(), True, Verdict.LEAVE),
         (NotAudio(), False, Verdict.TERM),
-        (msgspec.DecodeError(), False, Verdict.TERM),
+        (Unreadable(), False, Verdict.TERM),
         (Unavailable(), False, Verdict.NAK),
         (BlobGone(), True, Verdict.TERM),
         (StepTimeout(), False, Verdict.TERM),
