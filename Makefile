@@ -28,7 +28,7 @@ go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 chart_tools := .tools/.charts-$(call sum,tests/charts/gotools/go.mod tests/charts/gotools/score/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber bench-transcoder demo-model lock influxd images charts chart-readme clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-dsp bench-files bench-transcriber bench-transcoder demo-model lock licences audit influxd kube-linter images charts chart-readme clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -195,3 +195,6 @@ $(chart_tools):
 
 $(bin)/uv: | $(can_test)
 	@$(install) 'uv==$(uv_version)'
+kube-linter: ## Build kube-linter for the test that needs it, with Go: some minutes
+	cd tests/charts/gotools/linter && $(chart_build)kube-linter" golang.stackrox.io/kube-linter/cmd/kube-linter
+

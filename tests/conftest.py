@@ -7,8 +7,8 @@ What every test can ask for: a real nats-server of its own, and the `nats` comma
     nats_cli       the `nats` of tests/gotools, for tests marked `natscli`
     service        starts services as processes, and ends them after the test
 
-Tests marked `natscli`, `helm`, `images`, `espeak`, `prometheus`, `database` and `influxd` are left
-out, and told, where what they need is missing.
+Tests marked `natscli`, `actionlint`, `helm`, `kubelinter`, `images`, `espeak`, `prometheus`,
+`database` and `influxd` are left out, and told, where what they need is missing.
 
 A test that blocks the event loop from within our own code fails.
 """
@@ -239,7 +239,8 @@ NEEDED: Final[dict[str, tuple[str, Callable[[], object], str]]] = {
         lambda: all(_tool(name) for name in CHART_TOOLS),
         "with Go, make setup",
     ),
-    "images": ("podman, with our images", _has_images, "make images BUILDER=podman"),
+    "kubelinter": ("kube-linter", lambda: _tool("kube-linter"), "make kube-linter, with Go"),
+    "images": ("podman, with our images", _has_images, "tests/images/build.sh gateway analyzer"),
     "espeak": ("espeak-ng", lambda: shutil.which("espeak-ng"), "apt install espeak-ng"),
     "influxd": (
         "influxd",
@@ -250,8 +251,8 @@ NEEDED: Final[dict[str, tuple[str, Callable[[], object], str]]] = {
     "prometheus": ("prometheus", lambda: shutil.which("promtool"), "apt install prometheus"),
 }
 """Marker: the command that its tests need, whether it is here, how to get it."""
-NOT_IN_CI: Final = {"images", "influxd"}
-"""They take CI too long to build; of InfluxDB it runs what can do with another database."""
+NOT_IN_CI: Final = {"images", "influxd", "kubelinter"}
+"""A kernel may let nobody run a container; the others take too long to build."""
 
 
 @pytest.fixture

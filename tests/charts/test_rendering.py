@@ -126,6 +126,28 @@ def test_kube_score_finds_nothing_critical(name: str) -> None:
     assert "[OK]" in told.stdout
 
 
+@pytest.mark.kubelinter
+@pytest.mark.parametrize("name", ["dev", "hpa", "keda", "influxdb", "model-hub"])
+def test_kube_linter_finds_nothing(name: str, tmp_path: Path) -> None:
+    # Each with its reason.
+    left = {
+        "no-anti-affinity": "the spread over nodes is the same, and newer",
+        "job-ttl-seconds-after-finished": "who compares with a repository would see it go",
+    }
+    (tmp_path / "rendered.yaml").write_text(template(CHART / "ci" / f"{name}-values.yaml"))
+    command: list[str | Path] = [
+        TOOLS / "kube-linter",
+        "lint",
+        "--exclude",
+        ",".join(left),
+        tmp_path,
+    ]
+
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
 @each
 def test_every_pod_is_confined(values: Path) -> None:
     for name, pod in pods(documents(template(values))):
@@ -198,6 +220,31 @@ def test_keda_asks_for_the_queues_that_there_are() -> None:
             assert (
                 asked["natsServerMonitoringEndpoint"] == "release-nats.here.svc.cluster.local:8222"
             )
+
+
+@each
+def test_only_keda_reaches_the_monitoring_port_of_nats_and_only_where_it_scales(
+    values: Path,
+) -> None:
+    rendered = documents(template(values))
+    nats = [
+        document["spec"]
+        for document in rendered
+        if document["kind"] == "NetworkPolicy" and document["metadata"]["name"] == "release-nats"
+    ]
+    is_asked = any(document["kind"] in {"ScaledObject", "ScaledJob"} for document in rendered)
+    doors = [
+        (rule, port["port"])
+        for spec in nats
+        for rule in spec["ingress"]
+        for port in rule.get("ports", ())
+    ]
+
+    assert not nats or "Ingress" in nats[0]["policyTypes"]
+    assert all(rule["from"] for rule, _ in doors)
+    keda = {"kubernetes.io/metadata.name": "keda"}
+    asking = [rule["from"] for rule, port in doors if port == 8222]
+    assert asking == ([[{"namespaceSelector": {"matchLabels": keda}}]] if nats and is_asked else [])
 
 
 def test_what_is_scaled_has_no_replicas_of_its_own() -> None:
