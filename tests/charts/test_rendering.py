@@ -366,6 +366,29 @@ def test_a_component_changes_an_overlay(component: str, overlay: str, tmp_path: 
     assert documents(kustomize(tmp_path)) != documents(built)
 
 
+def test_the_component_keda_makes_what_helm_makes_of_its_values(tmp_path: Path) -> None:
+    onprem, keda = KUSTOMIZE / "overlays" / "onprem", KUSTOMIZE / "components" / "keda"
+    (tmp_path / "built.yaml").write_text(kustomize(onprem))
+    shutil.copytree(keda, tmp_path / "keda")
+    (tmp_path / "kustomization.yaml").write_text("resources: [built.yaml]\ncomponents: [keda]\n")
+    place: list[str | Path] = ["--namespace", "decibus", "--values", onprem / "values.yaml"]
+    by_helm = documents(
+        helm("template", "decibus", CHART, *place, "--values", keda / "values.yaml")
+    )
+
+    built = documents(kustomize(tmp_path))
+
+    scaling = {"ScaledObject", "HorizontalPodAutoscaler"}
+    made, wanted = (
+        {each["metadata"]["name"]: each["spec"] for each in all_ if each["kind"] in scaling}
+        for all_ in (built, by_helm)
+    )
+    assert made == wanted
+    assert set(made) == {"decibus-analyzer", "decibus-transcriber", "decibus-gateway"}
+    for name in ("decibus-analyzer", "decibus-transcriber"):
+        assert "replicas" not in find(built, "Deployment", name)["spec"]
+
+
 def test_all_services_have_the_same_block() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     common = set(values["recorder"])
