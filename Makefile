@@ -198,3 +198,4 @@ $(bin)/uv: | $(can_test)
 kube-linter: ## Build kube-linter for the test that needs it, with Go: some minutes
 	cd tests/charts/gotools/linter && $(chart_build)kube-linter" golang.stackrox.io/kube-linter/cmd/kube-linter
 
+		&& $(chart_build)compose-spec" github.com/compose-spec/compose-go/v2/cmd \

@@ -35,7 +35,7 @@ from tests.processes import Service
 
 TOOLS: Final = Path(__file__).parent.parent / ".tools" / "bin"
 TIMEOUT_S: Final = 10.0
-CHART_TOOLS: Final = ("helm", "helm3", "kustomize", "kubeconform", "kube-score")
+CHART_TOOLS: Final = ("helm", "helm3", "kustomize", "kubeconform", "kube-score", "compose-spec")
 BUILD_TOOLS: Final = "cd tests/gotools && GOBIN=$(realpath ../..)/.tools/bin go install tool"
 LEFT_OUT: Final = pytest.StashKey[list[str]]()
 

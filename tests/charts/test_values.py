@@ -12,7 +12,7 @@ import yaml
 
 from charts import readme
 from decibus.topology import BUCKETS, ERRANDS, JOURNALS, LOGS, QUEUES, STORES
-from tests.charts.rendering import CHART, CURATED, OVERLAY_VALUES, ROOT, SERVICES, VALUES
+from tests.charts.rendering import CHART, CURATED, OVERLAY_VALUES, ROOT, VALUES
 
 SCHEMA: Any = msgspec.json.decode((CHART / "values.schema.json").read_bytes())
 DEFAULTS: Any = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -136,18 +136,3 @@ def test_the_scripts_of_the_chart_parse_and_its_values_are_where_they_are_told()
     ast.parse((CHART / "files" / "smoke.py").read_text())
 
     assert all(path.exists() for path in (*CURATED, *OVERLAY_VALUES))
-
-
-def test_compose_runs_our_images_as_the_chart_does() -> None:
-    containerfile = (ROOT / "services" / "Containerfile").read_text()
-    targets = set(re.findall(r"^FROM service AS (\S+)$", containerfile, re.MULTILINE))
-    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-
-    for name, service in services.items():
-        if "build" in service:
-            assert service["build"]["target"] == name
-            assert service["image"] == f"decibus/{name}:{version('decibus')}"
-            assert name in targets
-            assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
-    assert {*SERVICES, "transcriber-cuda"} == targets
-    assert {"gateway", "analyzer", "transcriber", "nats"} <= set(services)
