@@ -241,6 +241,7 @@ def _has_images() -> bool:
 
 NEEDED: Final[dict[str, tuple[str, Callable[[], object], str]]] = {
     "natscli": ("nats", _nats_cli, BUILD_TOOLS),
+    "actionlint": ("actionlint", lambda: _tool("actionlint"), BUILD_TOOLS),
     "helm": (
         "helm, kustomize or kubeconform",
         lambda: all(_tool(name) for name in CHART_TOOLS),
