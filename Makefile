@@ -24,12 +24,13 @@ TARGETS ?= $(SERVICES)
 can_run := $(venv)/.can-run-$(call sum,pyproject.toml laptop/requirements.txt)
 can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt tests/requirements.txt)
 peer := .tools/peer-$(call sum,bench/peer/requirements.txt)
+can_audit := .tools/audit-$(call sum,tools/audit/requirements.txt)
 can_train := .tools/demo-model-$(call sum,tools/train_demo_model/requirements.txt)
 go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 chart_tools := .tools/.charts-$(call sum,tests/charts/gotools/go.mod tests/charts/gotools/score/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-race bench-blobs bench-dsp bench-files bench-sandbox bench-transcriber bench-transcoder bench-streams bench-health bench-flood bench-report demo-model lock influxd images charts chart-readme clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-race bench-blobs bench-dsp bench-files bench-sandbox bench-transcriber bench-transcoder bench-streams bench-health bench-flood bench-report demo-model lock licences audit influxd kube-linter images charts chart-readme clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +56,7 @@ lint: $(can_test) ## Check style, format and who imports whom
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/lint-imports
+	$(bin)/zizmor --offline --no-progress --quiet .github
 
 types: $(can_test) ## Check types
 	$(bin)/mypy
@@ -133,6 +135,18 @@ lock: $(bin)/uv ## Lock the dependencies of pyproject.toml; ARGS=--upgrade takes
 	$(resolve) --group build --constraint tests/requirements.txt --output-file services/requirements-build.txt
 	$(resolve) --group cuda --output-file services/transcriber/requirements-cuda.txt
 	$(resolve) --group peer --output-file bench/peer/requirements.txt
+	$(resolve) --group audit --output-file tools/audit/requirements.txt
+
+licences: $(can_test) ## Write docs/licences.md from the locks and what is installed
+	@$(bin)/python -m tools.licences
+
+# A report: neither what it finds nor a network that is not there is an error.
+audit: $(can_audit) ## Tell what is known against our dependencies, Python's and the page's; needs the network
+	@for lock in tests/requirements.txt services/transcriber/requirements-cuda.txt tools/train_demo_model/requirements.txt; do \
+		echo; echo "## $$lock"; echo; \
+		$(can_audit)/bin/python -m pip_audit --disable-pip --require-hashes --progress-spinner off --format markdown \
+			--requirement $$lock || true; done
+	@test ! -e services/gateway/web/package-lock.json || { echo; echo "## The page"; echo; npm audit --prefix services/gateway/web || true; }
 
 charts: setup ## Run only the tests of the charts, the overlays and the images
 	$(bin)/python -m pytest tests/charts tests/images $(ARGS)
@@ -189,6 +203,12 @@ $(peer):
 	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement bench/peer/requirements.txt && mv $@.new $@
 
+# Apart from .venv: what looks for holes need not be what we run.
+$(can_audit):
+	@rm -rf .tools/audit-* && $(PYTHON) -m venv $@.new
+	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement tools/audit/requirements.txt && mv $@.new $@
+
 # Without espeak-ng some tests are left out, and say so; without nats-server there is nothing to test.
 programs: $(can_test)
 	@$(bin)/python -m laptop.programs nats-server
@@ -218,9 +238,13 @@ $(chart_tools):
 		&& $(chart_build)helm" helm.sh/helm/v4/cmd/helm && $(chart_build)helm3" helm.sh/helm/v3/cmd/helm \
 		&& $(chart_build)kustomize" sigs.k8s.io/kustomize/kustomize/v5 \
 		&& $(chart_build)kubeconform" github.com/yannh/kubeconform/cmd/kubeconform \
+		&& $(chart_build)compose-spec" github.com/compose-spec/compose-go/v2/cmd \
 		&& cd score && $(chart_build)kube-score" github.com/zegl/kube-score/cmd/kube-score; \
 		then touch "$(CURDIR)/$@"; \
 		else echo "go is missing or cannot build tests/charts/gotools: the tests of the charts are left out"; fi
+
+kube-linter: ## Build kube-linter for the test that needs it, with Go: some minutes
+	cd tests/charts/gotools/linter && $(chart_build)kube-linter" golang.stackrox.io/kube-linter/cmd/kube-linter
 
 $(bin)/uv: | $(can_test)
 	@$(install) 'uv==$(uv_version)'

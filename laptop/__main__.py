@@ -5,7 +5,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -15,8 +15,11 @@ from honcho.environ import parse_procfile
 from decibus.settings import from_environment
 from laptop import CannotRun, nats_server, preflight, programs, readiness
 from laptop.processes import DRAIN_S, Output, Process, running
+from laptop.secured import Secured
 
 POLL_S: Final = 0.1
+_BOOTSTRAP: Final = {"bootstrap": [sys.executable, "-m", "decibus.bootstrap"]}
+"""What makes the streams where the services may not."""
 PATIENCE_S: Final = 5.0
 """After this long we tell what we are still waiting for."""
 
@@ -30,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_port: Port = 8000
     nats_port: Port | None = None
     nats_server: str | None = None
+    nats_secure: bool = False
     var_dir: str = str(programs.ROOT / "var")
     procfile: str = str(programs.ROOT / "Procfile")
     transcoder_mode: Literal["deployment", "job"] = "deployment"
@@ -48,14 +52,16 @@ def main() -> int:
         with preflight.claimed(var) as lock:
             port = preflight.nats_port(settings.nats_port, usual=nats_server.PORT)
             server = nats_server.obtain(settings.nats_server)
-            config = nats_server.write_config(server.version, port=port, var=var)
+            secured = Secured(var / "nats" / "users", port=port) if settings.nats_secure else None
+            more = secured.config if secured else ""
+            config = nats_server.write_config(server.version, port=port, var=var, more=more)
             if server.version < nats_server.SOUND:
                 _say(
                     f"nats-server {server.version} may lose messages when the machine crashes: "
                     f"{nats_server.SOUND} or newer is safer"
                 )
             command = [str(server.program), "--config", str(config)]
-            asyncio.run(pipeline(settings, command, port, lock))
+            asyncio.run(pipeline(settings, command, port, lock, secured))
     except CannotRun as error:
         _say(str(error))
         return 1
@@ -64,35 +70,42 @@ def main() -> int:
     return 0
 
 
-async def pipeline(settings: Settings, nats: Sequence[str], nats_port: int, lock: int) -> None:
+async def pipeline(
+    settings: Settings, nats: Sequence[str], nats_port: int, lock: int, secured: Secured | None
+) -> None:
     """Start everything, tell when it is ready, and wait until it ends one way or another."""
     stop = _signalled()
     host, port = settings.http_host, settings.http_port
     nats_url = f"nats://127.0.0.1:{nats_port}"
-    env = (
-        nats_server.ENV
-        | os.environ
-        | {
-            "NATS_URL": nats_url,
-            "HTTP_HOST": host,
-            "HTTP_PORT": str(port),
-            "GRACE_S": str(DRAIN_S),
-            "PYTHONUNBUFFERED": "1",
-        }
-    )
+    inherited = os.environ  # noqa: TID251 - by the services, as from a shell
+    env = nats_server.ENV | inherited
+    env |= {
+        "NATS_URL": nats_url,
+        "HTTP_HOST": host,
+        "HTTP_PORT": str(port),
+        "GRACE_S": str(DRAIN_S),
+        "PYTHONUNBUFFERED": "1",
+    }
     services = _services(Path(settings.procfile))
     if settings.transcoder_mode == "job":
         services["transcoder"] = [sys.executable, "-m", "laptop.on_demand"]
     output = Output(["nats-server", *services], hide=nats_server.CHATTER)
+    own = secured.login if secured else _nobody
 
     async with running({"nats-server": nats}, env=env, output=output, pass_fds=[lock]) as broker:
         while not await nats_server.accepts(nats_port):
             await _watch(stop, broker, POLL_S)
+        if secured:
+            async with running(_BOOTSTRAP, env=env, own=own, output=output) as (bootstrap,):
+                while not bootstrap.ended.done():
+                    await _watch(stop, broker, POLL_S)
+                if bootstrap.has_failed:
+                    raise CannotRun(f"{bootstrap}: its lines tell why")
 
-        async with running(services, env=env, output=output) as workers:
+        async with running(services, env=env, own=own, output=output) as workers:
             everything = [*broker, *workers]
             await _ready(stop, everything, host, port)
-            print(_banner(f"http://{host}:{port}", nats_url), flush=True)  # noqa: T201
+            print(_banner(f"http://{host}:{port}", nats_url, secured), flush=True)  # noqa: T201
             await _watch(stop, everything, None)
 
 
@@ -120,6 +133,11 @@ async def _watch(
     for process in processes:
         if process.ended.done():
             raise CannotRun(f"{process}, so everything was stopped; its last lines tell why")
+
+
+def _nobody(_: str) -> Mapping[str, str]:
+    """Log in as nobody: without users, whoever is on this machine may do anything."""
+    return {}
 
 
 def _signalled() -> asyncio.Future[None]:
@@ -154,12 +172,13 @@ _REQUEST: Final = (
 )
 
 
-def _banner(page: str, nats_url: str) -> str:
+def _banner(page: str, nats_url: str, secured: Secured | None) -> str:
+    nats = f". {secured.file('client')}; nats" if secured else f"nats -s {nats_url}"
     return f"""
 decibus is ready
   page   {page}/
   try    curl -F file=@take.wav {page}/analyze
-  nats   nats -s {nats_url} {_REQUEST}
+  nats   {nats} {_REQUEST}
   stop   Ctrl-C
 """
 

@@ -80,7 +80,7 @@ def store(var: Path, version: Version) -> Path:
     return var / "nats" / f"{version.major}.{version.minor}"
 
 
-def config(version: Version, *, port: int, var: Path) -> str:
+def config(version: Version, *, port: int, var: Path, more: str = "") -> str:
     """Return the configuration of a server that only this machine can reach."""
     sync = "\n  sync_interval: always" if version >= SYNC_INTERVAL else ""
     return f"""\
@@ -93,15 +93,17 @@ jetstream {{
   store_dir: {_quoted(store(var, version))}
   max_file: {STORE_BYTES}{sync}
 }}
-"""
+{more}"""
 
 
-def write_config(version: Version, *, port: int, var: Path) -> Path:
-    """Write the configuration, and return where."""
+def write_config(version: Version, *, port: int, var: Path, more: str = "") -> Path:
+    """Write the configuration, for our eyes only, and return where."""
     path = var / "nats" / "nats-server.conf"
     try:
         store(var, version).mkdir(parents=True, exist_ok=True)
-        path.write_text(config(version, port=port, var=var))
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(config(version, port=port, var=var, more=more))
     except OSError as error:
         raise CannotRun(f"cannot write to {path.parent}: {error.strerror}") from error
     return path

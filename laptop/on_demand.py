@@ -37,12 +37,11 @@ class Crew:
         self._running: set[asyncio.subprocess.Process] = set()
 
     async def look(self, broker: Broker) -> None:
-        """Start what is missing: one for each waiting task that no idle process is about to get."""
+        """Start what is missing: one for each task that waits or is in hand, as KEDA does."""
         self._running = {each for each in self._running if each.returncode is None}
-        condition = await broker.condition(TRANSCODE)
-        idle = max(0, len(self._running) - condition.in_hand)
-        missing = min(condition.waiting - idle, self._most - len(self._running))
-        for _ in range(missing):
+        parts = broker.partitions(TRANSCODE)
+        tasks = sum([await broker.lag(part.stream, part.consumer) for part in parts])
+        for _ in range(min(tasks, self._most) - len(self._running)):
             # A port for its metrics is one that another may have just now.
             env = os.environ | {"METRICS_PORT": "0"}  # noqa: TID251 - handed on
             started = await asyncio.create_subprocess_exec(*_COMMAND, env=env)
@@ -60,8 +59,9 @@ class Crew:
 async def main(life: Process, settings: WorkerSettings) -> int:
     """Watch the queue until told to stop; returns the exit code."""
     crew = Crew(most=os.cpu_count() or 1)
+    # By the name of the user that it is to a NATS with users.
     async with connect(
-        settings.nats_url, name="on-demand", partitions=settings.partitions
+        settings.nats_url, name="transcoder", login=settings, partitions=settings.partitions
     ) as broker:
         broker.when_closed(life.end)
         await broker.declare(replicas=settings.nats_replicas)

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from asyncio import subprocess, transports
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -67,6 +67,11 @@ class Process(asyncio.SubprocessProtocol):
         reason = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
         return f"{self.name} ended by itself ({reason})"
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has ended with another status than 0."""
+        return bool(self._transport.get_returncode())
+
     async def stop(self) -> None:
         """Let it drain, then kill it with all that it started."""
         if not self.ended.done():
@@ -103,9 +108,10 @@ async def running(
     *,
     env: Mapping[str, str],
     output: Output,
+    own: Callable[[str], Mapping[str, str]] = lambda _: {},
     pass_fds: Sequence[int] = (),
 ) -> AsyncIterator[list[Process]]:
-    """Run the commands for as long as the block does; all are stopped at once."""
+    """Run the commands for as long as the block does; all are stopped at once. `own`: more env."""
     loop = asyncio.get_running_loop()
     processes: list[Process] = []
     try:
@@ -117,7 +123,7 @@ async def running(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=env,
+                env={**env, **own(name)},
                 pass_fds=pass_fds,
             )
             processes.append(process)

@@ -7,8 +7,8 @@ What every test can ask for: a real nats-server of its own, and the `nats` comma
     nats_cli       the `nats` of tests/gotools, for tests marked `natscli`
     service        starts services as processes, and ends them after the test
 
-Tests marked `natscli`, `helm`, `images`, `espeak`, `prometheus`, `database` and `influxd` are left
-out, and told, where what they need is missing.
+Tests marked `natscli`, `actionlint`, `helm`, `kubelinter`, `images`, `espeak`, `prometheus`,
+`database` and `influxd` are left out, and told, where what they need is missing.
 
 A test that blocks the event loop from within our own code fails.
 """
@@ -35,7 +35,7 @@ from tests.processes import Service
 
 TOOLS: Final = Path(__file__).parent.parent / ".tools" / "bin"
 TIMEOUT_S: Final = 10.0
-CHART_TOOLS: Final = ("helm", "helm3", "kustomize", "kubeconform", "kube-score")
+CHART_TOOLS: Final = ("helm", "helm3", "kustomize", "kubeconform", "kube-score", "compose-spec")
 BUILD_TOOLS: Final = "cd tests/gotools && GOBIN=$(realpath ../..)/.tools/bin go install tool"
 LEFT_OUT: Final = pytest.StashKey[list[str]]()
 
@@ -224,22 +224,31 @@ IMAGES: Final = {
 
 
 @cache
-def _has_images() -> bool:
-    podman = shutil.which("podman")
-    return podman is not None and all(
-        subprocess.run([podman, "image", "exists", name], check=False).returncode == 0
-        for name in IMAGES.values()
+def built() -> tuple[str, ...]:
+    """Return the services whose image is here, with a podman that can run it."""
+    if not (podman := shutil.which("podman")):
+        return ()
+    return tuple(
+        service
+        for service, name in IMAGES.items()
+        if subprocess.run([podman, "image", "exists", name], check=False).returncode == 0
     )
+
+
+def _has_images() -> bool:
+    return {"gateway", "analyzer"} <= set(built())
 
 
 NEEDED: Final[dict[str, tuple[str, Callable[[], object], str]]] = {
     "natscli": ("nats", _nats_cli, BUILD_TOOLS),
+    "actionlint": ("actionlint", lambda: _tool("actionlint"), BUILD_TOOLS),
     "helm": (
         "helm, kustomize or kubeconform",
         lambda: all(_tool(name) for name in CHART_TOOLS),
         "with Go, make setup",
     ),
-    "images": ("podman, with our images", _has_images, "make images BUILDER=podman"),
+    "kubelinter": ("kube-linter", lambda: _tool("kube-linter"), "make kube-linter, with Go"),
+    "images": ("podman, with our images", _has_images, "tests/images/build.sh gateway analyzer"),
     "espeak": ("espeak-ng", lambda: shutil.which("espeak-ng"), "apt install espeak-ng"),
     "influxd": (
         "influxd",
@@ -250,8 +259,8 @@ NEEDED: Final[dict[str, tuple[str, Callable[[], object], str]]] = {
     "prometheus": ("prometheus", lambda: shutil.which("promtool"), "apt install prometheus"),
 }
 """Marker: the command that its tests need, whether it is here, how to get it."""
-NOT_IN_CI: Final = {"images", "influxd"}
-"""They take CI too long to build; of InfluxDB it runs what can do with another database."""
+NOT_IN_CI: Final = {"images", "influxd", "kubelinter"}
+"""A kernel may let nobody run a container; the others take too long to build."""
 
 
 @pytest.fixture

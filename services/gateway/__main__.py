@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -31,6 +31,7 @@ from services.gateway.linger import lingering
 from services.gateway.live import Live
 from services.gateway.measured import measured
 from services.gateway.pace import paced
+from services.gateway.parting import PARTING_S, parting
 from services.gateway.reaper import Reaper
 from services.gateway.rpc import NatsDoor
 from services.gateway.settings import Settings
@@ -44,10 +45,12 @@ _KEEP_ALIVE_S: Final = 75
 closes first must not be the one that could be sent a request at that moment."""
 
 
-def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def configure(
+    app: ASGIApp, settings: Settings, *, is_stopping: Callable[[], bool] = lambda: False
+) -> uvicorn.Config:
     """Say how the app is served; a client's address comes from trusted proxies only."""
     return uvicorn.Config(
-        measured(lingering(paced(app))),
+        measured(parting(lingering(paced(app)), is_stopping=is_stopping)),
         host=settings.http_host,
         port=settings.http_port,
         http=Connection,
@@ -97,7 +100,8 @@ async def main(life: Process, settings: Settings, keyring: Keyring, references: 
         gateway = Gateway(
             broker, intake, live, uploads, settings, guards, idempotency, references, statistics
         )
-        server = Server(configure(create_app(gateway), settings))
+        app = create_app(gateway)
+        server = Server(configure(app, settings, is_stopping=life.stop.is_set))
         async with (
             keyring.watched(),
             statistics.watched(),
@@ -112,6 +116,7 @@ async def main(life: Process, settings: Settings, keyring: Keyring, references: 
             stopping = group.create_task(life.stop.wait())
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             live.close()  # whoever waits is answered now, with how far it is
+            await asyncio.sleep(PARTING_S)
             server.should_exit = True
             stopping.cancel()
         log.info("stopped", connection_lost=broker.is_closed)

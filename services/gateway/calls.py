@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from decibus.broker import Broker
+from decibus.ending import ended
 from decibus.errors import DecibusError, StorageFull, Unavailable
 from decibus.jobs import Job, State
 from decibus.messages import TaskName, read
@@ -146,13 +147,9 @@ class Calls:
     async def _leave(self) -> None:
         """Stop watching, and put what has not ended yet where another gateway finds it."""
         left = [call for call, _ in self._open.values()]
-        watching = {task for _, task in self._open.values()}
+        watching = [task for _, task in self._open.values()]
         self._open.clear()
-        while watching:
-            for task in watching:
-                task.cancel()
-            # Again: Python 3.11's wait_for, under a request to NATS, can swallow a cancel.
-            _, watching = await asyncio.wait(watching, timeout=1)
+        await ended(watching)
         try:
             async with asyncio.timeout(_LEAVE_S):
                 for call in left:

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from decibus.broker import Broker, Conflict
+from decibus.ending import ended
 from decibus.errors import DecibusError
 from decibus.pull import Delivery, Pull
 from decibus.topology import Queue
@@ -46,8 +47,7 @@ class Errands:
                 for pull in self._pulls:
                     pull.stop()
                 _, late = await asyncio.wait(slots, timeout=grace.total_seconds())
-                for slot in late:
-                    slot.cancel()
+                await ended(late)
 
     async def _slot(self, pull: Pull) -> None:
         async for delivery in pull:

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from decibus.ending import ended
 from decibus.errors import DecibusError
 from services.gateway.intake import Intake
 from services.gateway.uploads import Uploads
@@ -37,7 +38,7 @@ class Expiry:
             try:
                 yield
             finally:
-                looking.cancel()
+                await ended([looking])
 
     async def _look(self) -> None:
         while True:

@@ -15,6 +15,7 @@ import structlog
 
 from decibus import telemetry
 from decibus.broker import Broker
+from decibus.ending import ended
 from decibus.errors import DecibusError
 from decibus.topology import (
     BUCKETS,
@@ -59,7 +60,7 @@ async def gauges(broker: Broker) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            reading.cancel()
+            await ended([reading])
 
 
 async def read(broker: Broker) -> None:

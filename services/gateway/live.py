@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+import msgspec
+
 from decibus.broker import Broker, Event
 from decibus.errors import Unavailable, Unreadable
 from decibus.jobs import Job
@@ -61,7 +63,7 @@ class Watch:
         """Take in what was heard of all jobs: there is nothing to read."""
         for each in heard:
             self._revisions[each.event.key] = each.event.revision
-            self.jobs[each.event.key] = _decode(each.event.value)
+            self.jobs[each.event.key] = read(each.event.value, Job)
         self.must_read, self.is_known = False, True
         self.read_at = min(each.at for each in heard)
 

@@ -10,6 +10,7 @@ import structlog
 from msgspec.structs import replace
 
 from decibus.broker import Broker, Call
+from decibus.ending import ended
 from decibus.errors import BadAudio, BadRequest, DecibusError, Unavailable, Unreadable
 from decibus.messages import read
 from decibus.references import References
@@ -107,11 +108,7 @@ class NatsDoor:
                 await stop()
             if self._in_hand:
                 _, late = await asyncio.wait(self._in_hand, timeout=self._settings.grace_s)
-                while late:
-                    for task in late:
-                        task.cancel()
-                    # Again: Python 3.11's wait_for, under a request to NATS, can swallow a cancel.
-                    _, late = await asyncio.wait(late, timeout=1)
+                await ended(late)
 
     def _begin(self, group: asyncio.TaskGroup, answering: Coroutine[None, None, None]) -> None:
         task = group.create_task(answering)

@@ -19,6 +19,7 @@ from litestar.params import FromQuery
 
 from decibus.broker import Broker
 from decibus.calls import LONGEST, Hour, Stats, Tally, TaskStats, Window, hour_named, window_of
+from decibus.ending import ended
 from decibus.errors import BadRequest, DecibusError, Unavailable, Unreadable
 from decibus.messages import read
 from decibus.points import Status
@@ -109,10 +110,7 @@ class Statistics:
             try:
                 yield
             finally:
-                while not watching.done():
-                    watching.cancel()
-                    # Again: Python 3.11's wait_for, under a request to NATS, can swallow a cancel.
-                    await asyncio.wait({watching}, timeout=1)
+                await ended([watching])
 
     async def _watch(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from decibus.broker import Broker
+from decibus.ending import ended
 from decibus.errors import DecibusError
 from decibus.pull import Delivery
 from decibus.topology import Reader
@@ -53,9 +54,5 @@ async def reading(
             yield
         finally:
             stop.set()
-            late = {task}
-            _, late = await asyncio.wait(late, timeout=_GRACE_S)
-            while late:
-                task.cancel()
-                # Again: Python 3.11's wait_for, under a request to NATS, can swallow a cancel.
-                _, late = await asyncio.wait(late, timeout=1)
+            _, late = await asyncio.wait({task}, timeout=_GRACE_S)
+            await ended(late)

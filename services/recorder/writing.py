@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from decibus.broker import Broker
+from decibus.ending import ended
 from decibus.errors import DecibusError
 from decibus.points import stamped
 from decibus.pull import Delivery
@@ -58,7 +59,7 @@ class Writer:
             try:
                 yield
             finally:
-                telling.cancel()
+                await ended([telling])
 
     async def _tell_lag(self) -> None:
         while True:

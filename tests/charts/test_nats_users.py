@@ -6,6 +6,7 @@ It has the rendered configuration; the services run as processes, with their pod
 
 import asyncio
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,7 @@ import yaml
 from nats.aio.client import Client
 
 from decibus import topology
+from laptop import authority
 from tests.charts.rendering import CHART, documents, find, matches, template
 from tests.conftest import SERVERS
 from tests.processes import ROOT, Service, free_port, wait_for
@@ -33,14 +35,19 @@ SERVICES: Final = ("gateway", "analyzer", "transcriber", "transcoder", "recorder
 class Server:
     """A nats-server with the rendered configuration, and the passwords of its users."""
 
-    def __init__(self, folder: Path) -> None:
-        rendered = documents(template(CHART / "ci" / "dev-values.yaml"))
+    def __init__(self, folder: Path, *, tls: bool = False) -> None:
+        sets = "nats-dev.tlsSecret=tls,nats.tls.existingSecret=tls" if tls else ""
+        rendered = documents(template(CHART / "ci" / "dev-values.yaml", sets=sets))
         self.passwords: dict[str, str] = find(rendered, "Secret", "release-nats-passwords")[
             "stringData"
         ]
         self._config = folder / "nats" / "nats.conf"
         self._config.parent.mkdir(parents=True)
         (folder / "nats-auth").mkdir()
+        self._tls = folder / "nats-tls" if tls else None
+        if self._tls:
+            self._tls.mkdir()
+            authority.sign(self._tls, ["release-nats", "127.0.0.1"])
         auth = find(rendered, "ConfigMap", "release-nats-auth")["data"]["auth.conf"]
         (folder / "nats-auth" / "auth.conf").write_text(auth)
         self.port = free_port()
@@ -50,6 +57,7 @@ class Server:
             ("listen: 0.0.0.0:4222", f"listen: 127.0.0.1:{self.port}"),
             ("http: 0.0.0.0:8222", ""),
             ("/data", str(folder / "data")),
+            *([("/etc/nats-tls", str(self._tls))] if tls else []),
         ):
             assert place in config
             config = config.replace(place, here)
@@ -80,8 +88,9 @@ class Server:
 
     def login(self, user: str) -> dict[str, str]:
         """Return the environment of a pod of this user."""
-        url = f"nats://127.0.0.1:{self.port}"
-        return {"NATS_URL": url, "NATS_USER": user, "NATS_PASSWORD": self.passwords[user]}
+        url = f"{'tls' if self._tls else 'nats'}://127.0.0.1:{self.port}"
+        trust = {"NATS_CA": str(self._tls / "ca.crt")} if self._tls else {}
+        return {"NATS_URL": url, "NATS_USER": user, "NATS_PASSWORD": self.passwords[user], **trust}
 
 
 @pytest.fixture(scope="module")
@@ -155,18 +164,20 @@ async def as_user(server: Server) -> AsyncIterator[Callable[[str], Any]]:
     """Connect as a user; returns the connection and what the server has against it."""
     connections: list[Client] = []
 
-    async def connect(user: str) -> tuple[Client, list[str]]:
+    async def connect(user: str, to: Server = server) -> tuple[Client, list[str]]:
         told: list[str] = []
 
         async def on_error(error: Exception) -> None:
             told.append(str(error).lower())
 
-        login = server.login(user)
+        login = to.login(user)
+        trust = login.get("NATS_CA")
         connections.append(
             await nats.connect(
                 login["NATS_URL"],
                 user=user,
                 password=login["NATS_PASSWORD"],
+                tls=ssl.create_default_context(cafile=trust) if trust else None,
                 error_cb=on_error,
                 inbox_prefix=f"_INBOX_{user}",
             )
@@ -212,7 +223,15 @@ async def test_a_user_is_refused_what_is_another_users(
         for subject in {*others, *WORST}
         if not any(matches(pattern, subject) for pattern in own)
     }
-    listening = {f"_INBOX_{other}.>" for other in PERMISSIONS if other != user}
+    heard = PERMISSIONS[user]["subscribe"]["allow"]
+    listening = {
+        subject
+        for other, permissions in PERMISSIONS.items()
+        if other not in {user, "operator"}
+        for subject in map(_example, permissions["subscribe"]["allow"])
+        if not any(matches(pattern, subject) for pattern in heard)
+    }
+    listening |= {f"_INBOX_{other}.>" for other in PERMISSIONS if other != user}
     if user != "gateway":
         listening |= {"audio.evt.>", "audio.process", "jobs.>", "$KV.>", ">"}
     connection, told = await as_user(user)
@@ -232,6 +251,60 @@ async def test_a_user_is_refused_what_is_another_users(
     for subject in listening:
         assert f'subscription to "{subject.lower()}"' in refused
     assert connection.is_connected
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[Server]:
+    """Start a server that speaks TLS only, with all streams made by its user `bootstrap`."""
+    server = Server(tmp_path, tls=True)
+    server.check()
+    process = server.start()
+    server.bootstrap()
+    yield server
+    process.kill()
+    process.wait()
+
+
+async def test_by_tls_each_user_is_let_do_what_is_its_own(
+    encrypted: Server, as_user: Callable[..., Any]
+) -> None:
+    for user, permissions in PERMISSIONS.items():
+        connection, told = await as_user(user, encrypted)
+
+        for pattern in permissions["publish"]["allow"]:
+            await connection.publish(_example(pattern), b"")
+        for pattern in permissions["subscribe"]["allow"]:
+            await connection.subscribe(pattern)
+        await connection.flush()
+        await connection.flush()
+
+        assert told == [], user
+        assert permissions["publish"]["allow"], "there is something to be allowed"
+
+
+async def test_who_does_not_speak_tls_or_trusts_another_authority_has_no_connection(
+    encrypted: Server, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    authority.sign(other, ["127.0.0.1"])
+    login = encrypted.login("client")
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", encrypted.port)
+    writer.write(b'CONNECT {"user": "client"}\r\nPING\r\n')
+    plain = await reader.read()
+    writer.close()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await nats.connect(
+            login["NATS_URL"],
+            user="client",
+            password=login["NATS_PASSWORD"],
+            tls=ssl.create_default_context(cafile=other / "ca.crt"),
+            allow_reconnect=False,
+        )
+
+    assert b'"tls_required":true' in plain
+    assert b"PONG" not in plain
 
 
 async def test_nothing_was_stored_by_those_who_were_refused(as_user: Callable[[str], Any]) -> None:

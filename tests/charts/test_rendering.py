@@ -126,6 +126,28 @@ def test_kube_score_finds_nothing_critical(name: str) -> None:
     assert "[OK]" in told.stdout
 
 
+@pytest.mark.kubelinter
+@pytest.mark.parametrize("name", ["dev", "hpa", "keda", "influxdb", "model-hub"])
+def test_kube_linter_finds_nothing(name: str, tmp_path: Path) -> None:
+    # Each with its reason.
+    left = {
+        "no-anti-affinity": "the spread over nodes is the same, and newer",
+        "job-ttl-seconds-after-finished": "who compares with a repository would see it go",
+    }
+    (tmp_path / "rendered.yaml").write_text(template(CHART / "ci" / f"{name}-values.yaml"))
+    command: list[str | Path] = [
+        TOOLS / "kube-linter",
+        "lint",
+        "--exclude",
+        ",".join(left),
+        tmp_path,
+    ]
+
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
 @each
 def test_every_pod_is_confined(values: Path) -> None:
     for name, pod in pods(documents(template(values))):
@@ -227,6 +249,31 @@ def test_every_pod_is_told_the_number_of_partitions() -> None:
                 env = {each["name"]: each.get("value") for each in container.get("env", ())}
                 if "NATS_REPLICAS" in env:
                     assert env["PARTITIONS"] == partitions, pod
+
+
+@each
+def test_only_keda_reaches_the_monitoring_port_of_nats_and_only_where_it_scales(
+    values: Path,
+) -> None:
+    rendered = documents(template(values))
+    nats = [
+        document["spec"]
+        for document in rendered
+        if document["kind"] == "NetworkPolicy" and document["metadata"]["name"] == "release-nats"
+    ]
+    is_asked = any(document["kind"] in {"ScaledObject", "ScaledJob"} for document in rendered)
+    doors = [
+        (rule, port["port"])
+        for spec in nats
+        for rule in spec["ingress"]
+        for port in rule.get("ports", ())
+    ]
+
+    assert not nats or "Ingress" in nats[0]["policyTypes"]
+    assert all(rule["from"] for rule, _ in doors)
+    keda = {"kubernetes.io/metadata.name": "keda"}
+    asking = [rule["from"] for rule, port in doors if port == 8222]
+    assert asking == ([[{"namespaceSelector": {"matchLabels": keda}}]] if nats and is_asked else [])
 
 
 def test_what_is_scaled_has_no_replicas_of_its_own() -> None:
@@ -346,6 +393,29 @@ def test_a_component_changes_an_overlay(component: str, overlay: str, tmp_path: 
     )
 
     assert documents(kustomize(tmp_path)) != documents(built)
+
+
+def test_the_component_keda_makes_what_helm_makes_of_its_values(tmp_path: Path) -> None:
+    onprem, keda = KUSTOMIZE / "overlays" / "onprem", KUSTOMIZE / "components" / "keda"
+    (tmp_path / "built.yaml").write_text(kustomize(onprem))
+    shutil.copytree(keda, tmp_path / "keda")
+    (tmp_path / "kustomization.yaml").write_text("resources: [built.yaml]\ncomponents: [keda]\n")
+    place: list[str | Path] = ["--namespace", "decibus", "--values", onprem / "values.yaml"]
+    by_helm = documents(
+        helm("template", "decibus", CHART, *place, "--values", keda / "values.yaml")
+    )
+
+    built = documents(kustomize(tmp_path))
+
+    scaling = {"ScaledObject", "HorizontalPodAutoscaler"}
+    made, wanted = (
+        {each["metadata"]["name"]: each["spec"] for each in all_ if each["kind"] in scaling}
+        for all_ in (built, by_helm)
+    )
+    assert made == wanted
+    assert set(made) == {"decibus-analyzer", "decibus-transcriber", "decibus-gateway"}
+    for name in ("decibus-analyzer", "decibus-transcriber"):
+        assert "replicas" not in find(built, "Deployment", name)["spec"]
 
 
 def test_all_services_have_the_same_block() -> None:

@@ -2,7 +2,9 @@
 
 import socket
 import subprocess
+import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from services.gateway.rpc import COMMAND
 from tests.e2e.conftest import MakeRun, report
-from tests.processes import family, free_port, wait_for
+from tests.processes import ROOT, family, free_port, wait_for
 from tests.signals import encode, sine
 from tests.speech import say, silence, wav
 
@@ -110,6 +112,36 @@ def test_a_transcoder_for_each_job_runs_while_there_is_one_and_no_longer(var: Pa
         assert all(answer.content.startswith(b"fLaC") for answer in answers)
         wait_for(lambda: not transcoders(run), within_s=20, what="all have ended")
         assert run.printed.count('"one_job_ended"') == run.printed.count('"worker_started"') == 2
+    finally:
+        run.ctrl_c()
+
+
+def test_with_nats_users_everything_works_and_nobody_else_gets_in(var: Path) -> None:
+    ways = {"NATS_SECURE": "true", "TRANSCODER_MODE": "job"}
+    run = MakeRun(var, http_port=free_port(), nats_port=free_port(), **ways)
+    users = var / "nats" / "users"
+    try:
+        run.until_ready()
+
+        files = {"file": ("take.wav", TONE)}
+        measured = httpx.post(f"{run.url}/analyze", files=files, timeout=60)
+        asked = {"extension": "flac"}
+        converted = httpx.post(f"{run.url}/transcode", files=files, data=asked, timeout=60)
+        smoke = f". {users}/client.env; {sys.executable} {ROOT}/charts/decibus/files/smoke.py"
+        by_nats = subprocess.run(["bash", "-c", smoke], cwd=var, check=False, timeout=60)
+        with socket.create_connection(("127.0.0.1", run.nats_port), timeout=10) as stranger:
+            stranger.sendall(b"CONNECT {}\r\nPING\r\n")
+            greeting = b"".join(iter(partial(stranger.recv, 4096), b""))
+
+        assert report(measured)["status"] == "done"
+        assert converted.content.startswith(b"fLaC")
+        assert by_nats.returncode == 0
+        assert b'"tls_required":true' in greeting
+        assert b"PONG" not in greeting
+        assert "ermissions" not in run.printed
+        assert f". {users}/client.env; nats request audio.process" in run.printed
+        secret = [users, var / "nats" / "nats-server.conf"]
+        assert [path.stat().st_mode & 0o077 for path in secret] == [0, 0]
     finally:
         run.ctrl_c()
 

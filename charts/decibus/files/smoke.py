@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import ssl
 import struct
 import urllib.request
 import wave
@@ -38,12 +39,24 @@ def upload(audio: bytes) -> bytes:
         return answer.read()
 
 
+def trusted() -> ssl.SSLContext | None:
+    """Return what a server's certificate is checked by; None leaves it to the URL."""
+    if "NATS_CA" not in os.environ:
+        return None
+    context = ssl.create_default_context(cafile=os.environ["NATS_CA"])
+    if "NATS_CERT" in os.environ:
+        context.load_cert_chain(os.environ["NATS_CERT"], os.getenv("NATS_KEY"))
+    return context
+
+
 async def ask(audio: bytes) -> bytes:
     """Send it as `nats request` does; returns the report."""
     connection = await nats.connect(
-        os.environ["NATS_URL"],
+        os.environ["NATS_URL"].split(","),
         user=os.getenv("NATS_USER"),
         password=os.getenv("NATS_PASSWORD"),
+        user_credentials=os.getenv("NATS_CREDS"),
+        tls=trusted(),
     )
     answer = await connection.request(
         "audio.process", audio, timeout=120, headers={"Tasks": "loudness", **KEY}

@@ -91,7 +91,14 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- if .tls.existingSecret }}
 - name: nats-tls
-  secret: {secretName: {{ .tls.existingSecret }}}
+  secret:
+    secretName: {{ .tls.existingSecret }}
+    items:
+      - {key: {{ .tls.caKey }}, path: {{ .tls.caKey }}}
+      {{- if .tls.clientCertificate }}
+      - {key: tls.crt, path: tls.crt}
+      - {key: tls.key, path: tls.key}
+      {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
