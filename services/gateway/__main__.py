@@ -20,6 +20,7 @@ from decibus.references import References, load_references
 from decibus.settings import SettingsError, from_environment
 from decibus.telemetry import LIVE_CLIENTS, configure_logs
 from services.gateway.app import Gateway, create_app
+from services.gateway.built import Built, find_built
 from services.gateway.chores import check, chores
 from services.gateway.gauges import gauges
 from services.gateway.guards import Guards, keys_from, quota_of
@@ -32,6 +33,7 @@ from services.gateway.measured import measured
 from services.gateway.reaper import Reaper
 from services.gateway.rpc import NatsDoor
 from services.gateway.settings import Settings
+from services.gateway.shelf import Shelf
 from services.gateway.stats import Statistics
 from services.gateway.uploads import Uploads
 
@@ -72,7 +74,13 @@ class Server(uvicorn.Server):
         yield
 
 
-async def main(life: Process, settings: Settings, keyring: Keyring, references: References) -> int:
+async def main(
+    life: Process,
+    settings: Settings,
+    keyring: Keyring,
+    references: References,
+    built: Built | None,
+) -> int:
     """Serve; returns the process's exit code."""
     async with (
         managed(life, settings, service="gateway") as management,
@@ -87,14 +95,26 @@ async def main(life: Process, settings: Settings, keyring: Keyring, references: 
         intake, live = Intake(broker, settings), Live(broker)
         await live.start()
         LIVE_CLIENTS.set_function(lambda: live.waiters)
-        uploads, idempotency, statistics = Uploads(broker), Idempotency(broker), Statistics(broker)
+        uploads, idempotency = Uploads(broker), Idempotency(broker)
+        statistics, shelf = Statistics(broker), Shelf(broker)
         gateway = Gateway(
-            broker, intake, live, uploads, settings, guards, idempotency, references, statistics
+            broker,
+            intake,
+            live,
+            uploads,
+            settings,
+            guards,
+            idempotency,
+            references,
+            statistics,
+            shelf,
+            built,
         )
         server = Server(configure(create_app(gateway), settings))
         async with (
             keyring.watched(),
             statistics.watched(),
+            shelf.watched(),
             chores(broker, intake, live, settings, references),
             NatsDoor(broker, intake, live, settings, guards, references, statistics).open(),
             Reaper(broker, settings).open(),
@@ -121,5 +141,7 @@ if __name__ == "__main__":
     except SettingsError as error:
         sys.exit(f"configuration: {error}")
     keyring = keys_from(options)
-    life = partial(main, settings=options, keyring=keyring, references=references)
+    life = partial(
+        main, settings=options, keyring=keyring, references=references, built=find_built()
+    )
     sys.exit(uvloop.run(process.run(life)))

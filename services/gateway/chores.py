@@ -15,6 +15,7 @@ from services.gateway.errands import Errands
 from services.gateway.expiry import Expiry
 from services.gateway.intake import Intake
 from services.gateway.library import Librarian
+from services.gateway.cors import read_origins
 from services.gateway.links import read_signing_keys
 from services.gateway.live import Live
 from services.gateway.settings import Settings
@@ -30,6 +31,7 @@ def check(settings: Settings) -> None:
     read_schedule(settings.webhook_retries)
     rules_of(settings)
     read_signing_keys(settings.signing_keys)
+    read_origins(settings.cors_origins)
 
 
 @asynccontextmanager
