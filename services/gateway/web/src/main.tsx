@@ -1,9 +1,11 @@
+import "./styles/font.css";
 import "./styles/tokens.css";
 import "./styles/base.css";
+import "./styles/shell.css";
+import "./styles/views.css";
 
 import { render } from "preact";
 
-import { ReportView } from "./report";
-import { example } from "./example";
+import { Page } from "./Page";
 
-render(<ReportView report={example()} />, document.getElementById("page")!);
+render(<Page />, document.getElementById("page")!);
