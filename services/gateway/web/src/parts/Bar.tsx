@@ -10,7 +10,7 @@ export function Bar({ label, share }: { label: string; share: number | null }) {
       aria-valuemax={100}
       {...(percent === null ? {} : { "aria-valuenow": percent })}
     >
-      <div class="bar-lit" style={{ inlineSize: `${percent ?? 100}%` }} />
+      <div class="bar-lit" style={percent === null ? {} : { inlineSize: `${percent}%` }} />
     </div>
   );
 }
