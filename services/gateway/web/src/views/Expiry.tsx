@@ -11,5 +11,5 @@ export function Expiry({ at }: { at: string | null }) {
     const timer = setTimeout(() => (now.value = new Date()), nextLook(new Date(at), now.value));
     return () => clearTimeout(timer);
   }, [at, now.value]);
-  return <span>{at ? `the link ${expiryOf(new Date(at), now.value)}` : "kept until it is deleted"}</span>;
+  return <>{at ? `This link ${expiryOf(new Date(at), now.value)}.` : "Kept in the library until it is deleted."}</>;
 }

@@ -1,19 +1,14 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
-import { forget, Refusal } from "../api/client";
+import { Refusal } from "../api/client";
 import { follow } from "../api/live";
 import type { Report, Segment, Update } from "../api/types";
 import { world } from "../api/world";
-import { dismiss, hear, sendingOf } from "../desk";
-import { duration } from "../format";
+import { hear, sendingOf } from "../desk";
 import { Bar } from "../parts/Bar";
-import { Confirm } from "../parts/Confirm";
-import { Copy } from "../parts/Copy";
-import { Icon } from "../parts/Icon";
 import { LateReport } from "../parts/Report";
 import { Trouble } from "../parts/Trouble";
-import { go } from "../router";
 import { Expiry } from "./Expiry";
 import { stage } from "./stages";
 
@@ -41,12 +36,10 @@ export function ReportPage({ token }: { token: string }) {
           </h1>
           {report && (
             <p class="muted">
-              {facts(report)}
               <Expiry at={report.expires_at} />
             </p>
           )}
         </div>
-        {report && <Actions token={token} name={name} />}
       </header>
       {refusal && (
         <Trouble refusal={refusal}>
@@ -105,44 +98,6 @@ function Under({ update, heard, token }: { update: Update; heard: readonly Segme
       {heard.length > 0 && <p class="heard">{heard.map(({ text }) => text).join(" ")}</p>}
     </section>
   );
-}
-
-function Actions({ token, name }: { token: string; name: string }) {
-  const isAsking = useSignal(false);
-  const remove = async () => {
-    isAsking.value = false;
-    await forget(`/result/${token}`);
-    const sending = sendingOf(token);
-    if (sending) dismiss(sending);
-    go("#/");
-  };
-  return (
-    <div class="row">
-      <Copy text={location.href} what="private link" wide />
-      <button type="button" class="button quiet danger" onClick={() => (isAsking.value = true)}>
-        <Icon name="bin" />
-        Delete
-      </button>
-      {isAsking.value && (
-        <Confirm
-          question="Delete this report?"
-          yes="Delete it"
-          onYes={() => void remove()}
-          onNo={() => (isAsking.value = false)}
-        >
-          {name}: its numbers, its transcript and its link are then gone for everybody.
-        </Confirm>
-      )}
-    </div>
-  );
-}
-
-function facts({ audio, audio_length, latency }: Report): string {
-  const of: string[] = [];
-  if (audio_length !== null) of.push(duration(audio_length));
-  if (audio) of.push(`${audio.codec.replaceAll("_", " ")}, ${audio.sample_rate / 1000} kHz, ${audio.layout}`);
-  if (latency !== null) of.push(`done in ${duration(latency)}`);
-  return of.map((fact) => `${fact} · `).join("");
 }
 
 function isOver({ status }: { status: Report["status"] }): boolean {
