@@ -1,0 +1,163 @@
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+
+import type { Report } from "../api/types";
+import { cancel, dismiss, type Phase, retry, type Sending } from "../desk";
+import { duration, level, size } from "../format";
+import { Bar } from "../parts/Bar";
+import { Icon } from "../parts/Icon";
+import { LateReport } from "../parts/Report";
+import { Trouble } from "../parts/Trouble";
+import { said, stage } from "./stages";
+
+/** One file, from the drop to the report. */
+export function Card({ sending, isAlone }: { sending: Sending; isAlone: boolean }) {
+  const { file } = sending;
+  const phase = sending.phase.value;
+  const isShown = useSignal<boolean | null>(null);
+  const isOpen = phase.name === "over" && (isShown.value ?? isAlone);
+  return (
+    <li>
+      <article class={`card panel ${phase.name}`} aria-label={file.name}>
+        <header class="card-head">
+          <div class="card-name">
+            <h2>{file.name}</h2>
+            <p class="muted">{about(file, phase)}</p>
+          </div>
+          <div class="row">
+            <Buttons sending={sending} phase={phase} isOpen={isOpen} onToggle={() => (isShown.value = !isOpen)} />
+          </div>
+        </header>
+        <Progress phase={phase} sending={sending} />
+        {phase.name === "over" && !isOpen && <Readings report={phase.report} />}
+        {phase.name === "refused" && <Trouble refusal={phase.refusal} />}
+        <p class="sr-only" role="status">
+          {said(file.name, phase)}
+        </p>
+      </article>
+      {isOpen && (
+        <div class="card-report">
+          <LateReport report={phase.report} file={file} />
+        </div>
+      )}
+    </li>
+  );
+}
+
+function about(file: File, phase: Phase): string {
+  const of = [size(file.size)];
+  if (phase.name === "over") {
+    if (phase.report.audio_length !== null) of.push(duration(phase.report.audio_length));
+    if (phase.report.latency !== null) of.push(`done in ${duration(phase.report.latency)}`);
+  }
+  if (phase.name === "cancelled") of.push("cancelled");
+  return of.join(" · ");
+}
+
+interface ButtonsProps {
+  sending: Sending;
+  phase: Phase;
+  isOpen: boolean;
+  onToggle: () => void;
+}
+
+function Buttons({ sending, phase, isOpen, onToggle }: ButtonsProps) {
+  const { name } = sending.file;
+  switch (phase.name) {
+    case "over":
+      return (
+        <>
+          <button type="button" class="button quiet" aria-expanded={isOpen} onClick={onToggle}>
+            {isOpen ? "Fold" : "Show here"}
+          </button>
+          <a class="button quiet" href={`#/report/${phase.token}`}>
+            Open the report
+            <Icon name="arrow" />
+          </a>
+        </>
+      );
+    case "refused":
+    case "cancelled":
+      return (
+        <>
+          <button type="button" class="button quiet" onClick={() => retry(sending)}>
+            Try again
+          </button>
+          <button type="button" class="button quiet" onClick={() => dismiss(sending)} aria-label={`Remove ${name}`}>
+            <Icon name="cross" />
+          </button>
+        </>
+      );
+    default:
+      return (
+        <button type="button" class="button quiet" onClick={() => cancel(sending)}>
+          Cancel
+        </button>
+      );
+  }
+}
+
+function Progress({ phase, sending }: { phase: Phase; sending: Sending }) {
+  const now = stage(phase, sending.wishes.tasks);
+  if (!now) return null;
+  return (
+    <div class="card-progress">
+      <Bar label={now.title} share={now.share} />
+      <p class="card-stage">
+        <strong>{now.title}</strong>
+        <span class="muted">{now.detail}</span>
+      </p>
+      {phase.name === "working" && phase.heard.length > 0 && <Heard text={phase.heard.map(({ text }) => text)} />}
+    </div>
+  );
+}
+
+/** What was heard so far; it stays at its end unless somebody scrolls back. */
+function Heard({ text }: { text: string[] }) {
+  const box = useRef<HTMLParagraphElement>(null);
+  useEffect(() => {
+    const { current } = box;
+    if (current) current.scrollTop = current.scrollHeight;
+  }, [text.length]);
+  return (
+    <p class="heard" ref={box} tabIndex={0} role="region" aria-label="Heard so far">
+      {text.join(" ")}
+    </p>
+  );
+}
+
+/** The report in a line. */
+function Readings({ report }: { report: Report }) {
+  const { loudness, peak, transcript, verdict } = report;
+  const warnings = verdict?.filter(({ level }) => level !== "ok").length ?? 0;
+  return (
+    <dl class="readings">
+      {loudness && <Reading label="Loudness" value={level(loudness.integrated_lufs)} unit="LUFS" />}
+      {peak && <Reading label="True peak" value={level(peak.true_peak_dbtp)} unit="dBTP" />}
+      {loudness && <Reading label="Range" value={level(loudness.range_lu)} unit="LU" />}
+      {verdict && <Reading label="Remarks" value={String(warnings)} unit="" />}
+      {transcript && <Words text={report.transcription ?? ""} />}
+    </dl>
+  );
+}
+
+function Reading({ label, value, unit }: { label: string; value: string; unit: string }) {
+  return (
+    <div>
+      <dt class="label">{label}</dt>
+      <dd class="reading">
+        {value}
+        <span class="unit">{unit}</span>
+      </dd>
+    </div>
+  );
+}
+
+function Words({ text }: { text: string }) {
+  return (
+    <div class="words">
+      <dt class="label">Words</dt>
+      <dd>{text || "No speech"}</dd>
+    </div>
+  );
+}
