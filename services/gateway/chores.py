@@ -11,11 +11,11 @@ from decibus.topology import SHELVE, WEBHOOKS
 from services.gateway.callback import Caller
 from services.gateway.callbacks import Callbacks, rules_of
 from services.gateway.calls import Calls
+from services.gateway.cors import read_origins
 from services.gateway.errands import Errands
 from services.gateway.expiry import Expiry
 from services.gateway.intake import Intake
 from services.gateway.library import Librarian
-from services.gateway.cors import read_origins
 from services.gateway.links import read_signing_keys
 from services.gateway.live import Live
 from services.gateway.settings import Settings

@@ -12,7 +12,9 @@ from litestar.config.cors import CORSConfig
 
 from decibus.settings import SettingsError
 
-_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+_ORIGIN: Final = re.compile(
+    r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?"
+)
 _SENT: Final = [
     *("Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Prefer"),
     *("If-None-Match", "Last-Event-ID", "Range", "Upload-Offset", "traceparent"),

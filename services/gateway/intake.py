@@ -123,7 +123,7 @@ class Intake:
         """Call `callback` with every upload that is accepted, and the headers of its tasks."""
         self._on_accepted.append(callback)
 
-    async def submit(
+    async def submit(  # noqa: PLR0913 - each by its name
         self,
         received: Received,
         wishes: Wishes,

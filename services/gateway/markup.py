@@ -19,9 +19,10 @@ class Markup(str):
 
 Child = str | None | Iterable["Child"]
 """Text, HTML, nothing, or several of them."""
+Value = str | float | bool | None
 
 
-def tag(name: str, *children: Child, **attributes: str | float | bool | None) -> Markup:
+def tag(name: str, /, *children: Child, **attributes: Value) -> Markup:
     """
     Return an element. None and False leave an attribute out, True gives it no value.
 
@@ -44,7 +45,7 @@ def joined(children: Child) -> Markup:
     return Markup("".join(map(joined, children)))
 
 
-def _attribute(key: str, value: str | float | bool | None) -> str:
+def _attribute(key: str, value: Value) -> str:
     name = key.rstrip("_").replace("_", "-")
     if value is None or value is False:
         return ""

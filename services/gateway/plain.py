@@ -10,7 +10,7 @@ in the browser, so that no other site can act in its name.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from litestar import Response, get, post
 from litestar.background_tasks import BackgroundTask
@@ -41,7 +41,7 @@ _WAIT_S: Final = 2.0
 class Plain:
     """What the routes need."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the wiring, in one place
         self,
         reception: Reception,
         reading: Reading,
@@ -126,7 +126,7 @@ def speaks_here(path: str) -> bool:
     return path == _PATH or path.startswith(f"{_PATH}/")
 
 
-def refused(problem: Problem, headers: Mapping[str, str] | None) -> Response[str]:
+def refused(problem: Problem, headers: Mapping[str, str] | None) -> Response[Any]:
     """Tell what is wrong as a page."""
     answer = shown(problem_page(problem), status_code=problem.status)
     answer.headers.update(headers or {})

@@ -11,7 +11,7 @@ from typing import Final
 from decibus.jobs import State
 from decibus.references import References
 from decibus.targets import Delivery
-from decibus.verdict import BAND_NAMES, Balance, Finding, Level
+from decibus.verdict import BAND_NAMES, Balance, Finding, Level, Reference
 from services.gateway.markup import Child, Markup, joined, tag
 from services.gateway.problem import Problem
 from services.gateway.report import Report, ReportTranscript, SpokenSegment
@@ -196,7 +196,8 @@ def _verdict(findings: Sequence[Finding]) -> Markup:
 
 
 def _measured(report: Report) -> Markup | None:
-    loudness, peak, stereo = report.loudness, report.peak, report.stereo
+    loudness, peak = report.loudness, report.peak
+    stereo, speech = report.stereo, report.speech
     if loudness is None or peak is None:
         return None
     rows = [
@@ -207,12 +208,10 @@ def _measured(report: Report) -> Markup | None:
         ("True peak", peak.true_peak_dbtp, "dBTP"),
         ("Sample peak", peak.sample_peak_dbfs, "dBFS"),
         ("True peak over loudness", peak.plr_lu, "LU"),
-        ("Loudness of the speech", report.speech and report.speech.speech_gated_lufs, "LUFS"),
-        ("Balance, right over left", stereo and stereo.balance_db, "dB"),
+        ("Loudness of the speech", speech.speech_gated_lufs if speech else None, "LUFS"),
+        ("Balance, right over left", stereo.balance_db if stereo else None, "dB"),
     ]
-    shown = [
-        _row(name, [_number(value, unit)]) for name, value, unit in rows if value is not None
-    ]
+    shown = [_row(name, [_number(value, unit)]) for name, value, unit in rows if value is not None]
     length = f"{report.audio_length:.1f} s" if report.audio_length is not None else _NONE
     return _table("Measured", [], [_row("Length", [length]), *shown])
 
@@ -221,15 +220,19 @@ def _bands(report: Report) -> Markup:
     balance: Balance = report.spectrum or Balance(bands=())
     rows = []
     for band in balance.bands:
-        reference = band.reference
         cells = [f"{band.low_hz:g}–{band.high_hz:g}", _number(band.level_db, "dB")]
         if report.genre:
-            usual = f"{_number(reference.low_db)} to {_number(reference.high_db)}"
-            cells += [usual if reference else _NONE, band.position or _NONE]
+            cells += [_usual(band.reference), band.position or _NONE]
         rows.append(_row(BAND_NAMES.get(band.name, band.name), cells))
     genre = ["Usual, dB", "Place"] if report.genre else []
     caption = f"Tonal balance, held against {report.genre}" if report.genre else "Tonal balance"
     return _table(caption, ["Band", "Hz", "Level", *genre], rows)
+
+
+def _usual(reference: Reference | None) -> str:
+    if reference is None:
+        return _NONE
+    return f"{_number(reference.low_db)} to {_number(reference.high_db)}"
 
 
 def _targets(deliveries: Sequence[Delivery]) -> Markup:

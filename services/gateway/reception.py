@@ -43,7 +43,7 @@ class Reception:
         self._idempotency = idempotency
         self._settings = settings
 
-    async def take_in(
+    async def take_in(  # noqa: PLR0913 - each by its name
         self,
         request: AnyRequest,
         read: Callable[[Form], Wishes],
@@ -63,10 +63,10 @@ class Reception:
         """
         key = request.headers.get("idempotency-key")
         if key is None or porter is not None:
-            return await self._begin(request, read, tasks, given, door, porter)
+            return await self._begin(request, read, tasks, given, door=door, porter=porter)
         async with self._idempotency.turn(request.scope["state"]["sender"], key) as turn:
             if isinstance(turn, Begun):
-                form, uploads = await self._begin(request, read, tasks, given, door)
+                form, uploads = await self._begin(request, read, tasks, given, door=door)
                 fingerprint = fingerprint_of(form.fields, form.files)
                 await turn.finish(fingerprint, [upload.token for upload in uploads])
                 return form, uploads
@@ -76,12 +76,13 @@ class Reception:
             now = datetime.now(UTC)
             return form, [await self._uploads.find(token, now=now) for token in tokens]
 
-    async def _begin(
+    async def _begin(  # noqa: PLR0913 - ditto
         self,
         request: AnyRequest,
         read: Callable[[Form], Wishes],
         tasks: Iterable[TaskName],
         given: Mapping[str, str],
+        *,
         door: Door,
         porter: Porter | None = None,
     ) -> tuple[Form, list[Upload]]:
@@ -102,9 +103,7 @@ class Reception:
         if length.isdecimal() and int(length) > limit:
             raise TooLarge(f"the request announces {length} bytes")
         content_type = request.headers.get("content-type", "")
-        form = await read_form(
-            request.stream(), content_type, into, limit=limit, porter=porter
-        )
+        form = await read_form(request.stream(), content_type, into, limit=limit, porter=porter)
         form.fields |= given
         return form
 

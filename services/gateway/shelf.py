@@ -102,9 +102,7 @@ class _Told(msgspec.Struct, frozen=True):
 class Books:
     """The index itself. Bounded: beyond `max_books` the oldest go, beyond the bytes their texts."""
 
-    def __init__(
-        self, *, max_books: int = MAX_BOOKS, max_text_bytes: int = MAX_TEXT_BYTES
-    ) -> None:
+    def __init__(self, *, max_books: int = MAX_BOOKS, max_text_bytes: int = MAX_TEXT_BYTES) -> None:
         self._max_books = max_books
         self._max_text_bytes = max_text_bytes
         self._order: list[Key] = []

@@ -12,7 +12,7 @@ from services.gateway.built import Built, find_built
 from services.gateway.cors import read_origins
 from services.gateway.settings import Settings
 from tests.conftest import NatsServer
-from tests.gateway.conftest import Replica, replica
+from tests.gateway.conftest import replica
 
 SCRIPT = b"console.log('decibus');" * 100
 ELSEWHERE = "https://page.example.com"
