@@ -1,10 +1,10 @@
-import { scaleLinear } from "d3-scale";
 import { useRef, useState } from "preact/hooks";
 
 import type { Band, BandName } from "../api/types";
 import { level } from "../format";
 import { Figure } from "./Figure";
 import { edges, measure } from "./say";
+import { scaleLinear } from "./scale";
 import { multiples } from "./ticks";
 import { useWidth } from "./useWidth";
 
@@ -36,7 +36,7 @@ export function BandChart({ bands, genre, name }: BandChartProps) {
   const [left, right] = width < 480 ? [84, 92] : [150, 150];
   const height = bands.length * ROW + AXIS;
   const [low, high] = reach(bands);
-  const x = scaleLinear([low, high], [left, width - right]).clamp(true);
+  const x = scaleLinear([low, high], [left, width - right], { clamp: true });
   const title = genre ? `Tonal balance, next to ${genre}` : "Tonal balance";
   return (
     <Figure title={title} name={name} drawing={drawing} table={() => <Table bands={bands} />}>

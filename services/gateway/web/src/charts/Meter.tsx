@@ -1,9 +1,9 @@
-import { scaleLinear } from "d3-scale";
 import { useRef } from "preact/hooks";
 
 import { level } from "../format";
 import { Figure } from "./Figure";
 import { measure } from "./say";
+import { scaleLinear } from "./scale";
 import { multiples } from "./ticks";
 import { useWidth } from "./useWidth";
 
@@ -42,7 +42,7 @@ export function Meter(props: MeterProps) {
   const width = useWidth(frame, 420);
   const [low, high] = reach(props);
   const left = bars.length > 1 ? 30 : 0;
-  const x = scaleLinear([low, high], [left, width - 12]).clamp(true);
+  const x = scaleLinear([low, high], [left, width - 12], { clamp: true });
   const foot = TOP + bars.length * (BAR + GAP);
   const marksHeight = marks.length ? 16 : 0;
   const height = foot + marksHeight + AXIS;

@@ -1,4 +1,3 @@
-import { scaleLinear } from "d3-scale";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 
 import type { Segment, Timeline } from "../api/types";
@@ -9,6 +8,7 @@ import type { Peaks } from "./peaks";
 import type { Playhead } from "./playhead";
 import { levelsOf } from "./readings";
 import { measure, shortened } from "./say";
+import { scaleLinear } from "./scale";
 import { Cursor, levelsAt, Scrubber } from "./TimeCursor";
 import { useWidth } from "./useWidth";
 import { following, panned, whole, zoomed, type View } from "./view";
@@ -51,10 +51,11 @@ export function TimeChart(props: TimeChartProps) {
   });
   const [left, right] = [36, width - 4];
   const x = scaleLinear([view.start, view.end], [left, right]);
-  const y = scaleLinear(levelsOf(timeline, target?.value ?? null), [
-    lanes.loudness.top + lanes.loudness.height,
-    lanes.loudness.top,
-  ]).clamp(true);
+  const y = scaleLinear(
+    levelsOf(timeline, target?.value ?? null),
+    [lanes.loudness.top + lanes.loudness.height, lanes.loudness.top],
+    { clamp: true },
+  );
   const title = "Over time";
   const isWhole = view.end - view.start >= whole(playhead.end).end - 1e-6;
   return (

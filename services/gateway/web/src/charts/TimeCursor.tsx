@@ -2,10 +2,10 @@ import { useRef } from "preact/hooks";
 
 import type { Timeline } from "../api/types";
 import { clock } from "../format";
-import type { Axis } from "./lanes";
 import { usePlayhead, type Playhead } from "./playhead";
 import { MOMENTARY_S, readingAt, SHORT_TERM_S } from "./readings";
 import { measure } from "./say";
+import type { Axis } from "./scale";
 import { clamp } from "./view";
 
 export interface Levels {
@@ -41,7 +41,7 @@ export function Cursor({ playhead, timeline, x, y, height }: CursorProps) {
   const shown = usePlayhead(playhead, shownOf);
   const time = usePlayhead(playhead, timeOf);
   const { momentary, shortTerm } = levelsAt(timeline, shown);
-  const [start, end] = x.domain() as [number, number];
+  const [start, end] = x.domain();
   const isIn = (at: number) => at >= start && at <= end;
   return (
     <>
@@ -73,8 +73,8 @@ interface ScrubberProps {
 export function Scrubber({ playhead, timeline, x, onZoom, onPan }: ScrubberProps) {
   const spoken = usePlayhead(playhead, spokenOf);
   const held = useRef(false);
-  const [start, end] = x.domain() as [number, number];
-  const [left, right] = x.range() as [number, number];
+  const [start, end] = x.domain();
+  const [left, right] = x.range();
   const timeAt = (event: MouseEvent) => {
     const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
     return clamp(start + ((event.clientX - box.left) / box.width) * (end - start), 0, playhead.end);

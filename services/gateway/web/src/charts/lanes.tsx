@@ -1,17 +1,14 @@
 /** The lanes of the time chart, one over the other, each with the time axis that it is given. */
 
-import type { ScaleLinear } from "d3-scale";
-import { line } from "d3-shape";
 import { useMemo } from "preact/hooks";
 
 import type { Segment, Timeline } from "../api/types";
 import { clock, level } from "../format";
 import { columnsOf, type Peaks } from "./peaks";
-import { MOMENTARY_S, readingsIn, SHORT_TERM_S, type Levels, type Reading } from "./readings";
+import { MOMENTARY_S, readingsIn, SHORT_TERM_S, type Levels } from "./readings";
+import { brokenLine, type Axis } from "./scale";
 import { multiples, timeTicks } from "./ticks";
 import type { View } from "./view";
-
-export type Axis = ScaleLinear<number, number>;
 
 interface LaneProps {
   view: View;
@@ -32,15 +29,14 @@ interface LoudnessLaneProps extends LaneProps {
 /** Draw momentary loudness thin and short-term loudness thick, and the target as a line. */
 export function LoudnessLane(props: LoudnessLaneProps) {
   const { timeline, y, target, view, x, top, height, clip } = props;
-  const [left, right] = x.range() as [number, number];
-  const [low, high] = y.domain() as [number, number];
+  const [left, right] = x.range();
+  const [low, high] = y.domain();
   const path = (levels: Levels, windowS: number) =>
-    line<Reading>()
-      .defined(({ lufs }) => lufs !== null)
-      .x(({ time }) => x(time))
-      .y(({ lufs }) => y(lufs ?? low))(
-      readingsIn(levels, timeline.step_s, windowS, view, right - left),
-    ) ?? "";
+    brokenLine(
+      readingsIn(levels, timeline.step_s, windowS, view, right - left).map(({ time, lufs }) =>
+        lufs === null ? null : [x(time), y(lufs)],
+      ),
+    );
   const [momentary, shortTerm] = useMemo(
     () => [path(timeline.momentary, MOMENTARY_S), path(timeline.short_term, SHORT_TERM_S)],
     [timeline, view, left, right, low, high, height],
@@ -80,7 +76,7 @@ interface WaveLaneProps extends LaneProps {
 
 /** Draw all samples: between the least and the greatest of each pixel. */
 export function WaveLane({ peaks, view, x, top, height }: WaveLaneProps) {
-  const [left, right] = x.range() as [number, number];
+  const [left, right] = x.range();
   const middle = top + height / 2;
   const d = useMemo(() => {
     const columns = columnsOf(peaks, view, Math.floor(right - left));
@@ -108,7 +104,7 @@ interface SpeechLaneProps extends LaneProps {
 /** Draw where there is speech, and what is said where there is room for it. */
 export function SpeechLane(props: SpeechLaneProps) {
   const { segments, loudest, quietest, view, x, top, height, clip } = props;
-  const [left, right] = x.range() as [number, number];
+  const [left, right] = x.range();
   return (
     <g clip-path={`url(#${clip})`}>
       {segments
@@ -133,7 +129,7 @@ export function SpeechLane(props: SpeechLaneProps) {
 
 /** Draw the times under all lanes. */
 export function TimeAxis({ view, x, top }: Omit<LaneProps, "height">) {
-  const [left, right] = x.range() as [number, number];
+  const [left, right] = x.range();
   const ticks = timeTicks(view, Math.max(2, Math.floor((right - left) / 72)));
   const digits = ticks.some((tick) => tick % 1) ? 1 : 0;
   return (

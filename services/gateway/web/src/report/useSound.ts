@@ -26,7 +26,7 @@ export function useSound(file: File | null, playhead: Playhead): Heard {
     };
   }, [file]);
   useEffect(() => {
-    if (address && !isBroken && audio.current) return playhead.attach(audio.current);
+    return address && !isBroken && audio.current ? playhead.attach(audio.current) : undefined;
   }, [address, isBroken, playhead]);
   return { audio, address, isBroken, onBroken: () => setBroken(true) };
 }
