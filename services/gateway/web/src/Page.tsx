@@ -1,17 +1,15 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 
 import { at } from "./api/client";
+import { Heading } from "./parts/Heading";
 import { Icon } from "./parts/Icon";
 import { KeyBar } from "./parts/KeyBar";
+import { late } from "./parts/late";
 import { type Route, route } from "./router";
 import { choose, theme, THEMES } from "./theme";
-import { Api } from "./views/Api";
 import { ExamplePage } from "./views/Example";
-import { Kept } from "./views/Kept";
-import { Library } from "./views/Library";
 import { Measure } from "./views/Measure";
 import { ReportPage } from "./views/ReportPage";
-import { Status } from "./views/Status";
 
 const TITLES: Record<Route["view"], string> = {
   measure: "Measure",
@@ -23,6 +21,12 @@ const TITLES: Record<Route["view"], string> = {
   status: "Status",
   nowhere: "Nothing here",
 };
+
+// What most visits do not need comes when it is gone to.
+const Library = late(() => import("./views/Library").then((view) => view.Library), "…");
+const Kept = late(() => import("./views/Kept").then((view) => view.Kept), "…");
+const Api = late(() => import("./views/Api").then((view) => view.Api), "…");
+const Status = late(() => import("./views/Status").then((view) => view.Status), "…");
 
 /** The frame around every view: where one is, where one can go. */
 export function Page() {
@@ -67,13 +71,13 @@ function View({ here }: { here: Route }) {
     case "measure":
       return <Measure />;
     case "report":
-      return <ReportPage token={here.token} />;
+      return <ReportPage key={here.token} token={here.token} />;
     case "example":
       return <ExamplePage />;
     case "library":
       return <Library />;
     case "kept":
-      return <Kept id={here.id} />;
+      return <Kept key={here.id} id={here.id} />;
     case "api":
       return <Api />;
     case "status":
@@ -86,9 +90,9 @@ function View({ here }: { here: Route }) {
 function Nowhere() {
   return (
     <section class="hero small">
-      <h1 id="view" tabIndex={-1}>
+      <Heading>
         There is nothing here
-      </h1>
+      </Heading>
       <p class="lead">
         The address leads nowhere. <a href="#/">Measure a file</a>
       </p>
@@ -96,28 +100,18 @@ function Nowhere() {
   );
 }
 
-/** Name the tab, and let a screen reader begin at the heading of the view that was gone to. */
+/** Name the tab, and begin at its top. */
 function useArrival(here: Route): void {
-  const isFirst = useRef(true);
   useEffect(() => {
     document.title = here.view === "measure" ? "decibus" : `${TITLES[here.view]} · decibus`;
-    if (isFirst.current) {
-      isFirst.current = false;
-      return;
-    }
     scrollTo(0, 0);
-    heading()?.focus({ preventScroll: true });
   }, [here]);
 }
 
 /** Not by its address: that is the route's. */
 function skip(event: MouseEvent): void {
   event.preventDefault();
-  heading()?.focus();
-}
-
-function heading(): HTMLElement | null {
-  return document.getElementById("view");
+  document.getElementById("view")?.focus();
 }
 
 function Tab({ href, name, isHere }: { href: string; name: string; isHere: boolean }) {

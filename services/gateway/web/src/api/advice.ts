@@ -7,6 +7,7 @@ const ADVICE: Record<string, string> = {
   too_long: "Send a shorter piece: by default six minutes are measured.",
   bad_audio: "Export it again: the file seems damaged, or it holds no sound.",
   unsupported: "Choose another language, or let it be detected.",
+  conflict: "The first try may still be arriving. Try again in a minute.",
   rate_limited: "Wait a little, then try again.",
   backlog_full: "Too much is waiting. Try again in a minute.",
   storage_full: "It makes room by itself. Try again in a few minutes.",

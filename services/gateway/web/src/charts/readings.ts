@@ -66,14 +66,14 @@ function ends(
   end: number,
   timeOf: (index: number) => number,
 ): Reading[] {
-  let least: Reading | null = null;
-  let most: Reading | null = null;
+  let least: { time: number; lufs: number } | null = null;
+  let most: { time: number; lufs: number } | null = null;
   for (let index = begin; index < end; index += 1) {
     const lufs = levels[index] ?? null;
     if (lufs !== null) {
       const reading = { time: timeOf(index), lufs };
-      least = least?.lufs != null && least.lufs <= lufs ? least : reading;
-      most = most?.lufs != null && most.lufs > lufs ? most : reading;
+      least = least && least.lufs <= lufs ? least : reading;
+      most = most && most.lufs > lufs ? most : reading;
     }
   }
   if (least === null || most === null) {

@@ -2,6 +2,7 @@ import type { ComponentChildren } from "preact";
 
 import { API, at } from "../api/client";
 import { Copy } from "../parts/Copy";
+import { Heading } from "../parts/Heading";
 
 /** How programs ask for the same: every line works as it stands, with the origin of this gateway. */
 export function Api() {
@@ -11,9 +12,9 @@ export function Api() {
   return (
     <>
       <section class="hero small">
-        <h1 id="view" tabIndex={-1}>
+        <Heading>
           API
-        </h1>
+        </Heading>
         <p class="lead">
           Whatever door a file comes in by, the report is the same one. These lines are for this gateway; only the file’s
           name is yours. <a href={at("/schema")}>The OpenAPI document</a> describes every route.

@@ -37,7 +37,7 @@ export function DropZone({ onFiles, isSmall }: { onFiles: (files: File[]) => voi
   );
 }
 
-/** Take what is dropped on any part of the window; tells whether something hangs over it. */
+/** Take what is dropped on any part of the window, or pasted; tells whether something hangs over it. */
 function useWindowDrop(onFiles: (files: File[]) => void): boolean {
   const isOver = useSignal(false);
   useEffect(() => {
@@ -56,12 +56,14 @@ function useWindowDrop(onFiles: (files: File[]) => void): boolean {
       isOver.value = false;
       onFiles([...(event.dataTransfer?.files ?? [])]);
     };
-    const handlers = { dragenter: move(1), dragleave: move(-1), dragover: move(0), drop };
-    const each = Object.entries(handlers) as [keyof typeof handlers, (event: DragEvent) => void][];
-    for (const [name, handler] of each) addEventListener(name, handler);
-    return () => {
-      for (const [name, handler] of each) removeEventListener(name, handler);
-    };
+    const ending = new AbortController();
+    const { signal } = ending;
+    addEventListener("dragenter", move(1), { signal });
+    addEventListener("dragleave", move(-1), { signal });
+    addEventListener("dragover", move(0), { signal });
+    addEventListener("drop", drop, { signal });
+    addEventListener("paste", ({ clipboardData }) => onFiles([...(clipboardData?.files ?? [])]), { signal });
+    return () => ending.abort();
   }, [onFiles]);
   return isOver.value;
 }

@@ -1,6 +1,7 @@
 import { useMemo } from "preact/hooks";
 
 import { example } from "../example";
+import { Heading } from "../parts/Heading";
 import { LateReport } from "../parts/Report";
 
 /** The made example by itself. */
@@ -11,9 +12,9 @@ export function ExamplePage() {
       <header class="report-head">
         <div>
           <p class="label">A made example</p>
-          <h1 id="view" tabIndex={-1}>
+          <Heading>
             {report.filename}
-          </h1>
+          </Heading>
           <p class="muted">Nobody has recorded this song. Every number is one it could have.</p>
         </div>
         <a class="button primary" href="#/">

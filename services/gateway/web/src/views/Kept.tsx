@@ -2,6 +2,7 @@ import { useSignal } from "@preact/signals";
 
 import { open, remove } from "../api/library";
 import { Confirm } from "../parts/Confirm";
+import { Heading } from "../parts/Heading";
 import { Icon } from "../parts/Icon";
 import { LateReport } from "../parts/Report";
 import { Trouble } from "../parts/Trouble";
@@ -25,9 +26,9 @@ export function Kept({ id }: { id: string }) {
           <p class="label">
             <a href="#/library">Library</a>
           </p>
-          <h1 id="view" tabIndex={-1}>
+          <Heading>
             {name}
-          </h1>
+          </Heading>
           {report && (
             <p class="muted">
               kept since <time dateTime={report.created_at}>{new Date(report.created_at).toLocaleString()}</time>, until it

@@ -5,6 +5,7 @@ import { apiKey, Refusal } from "../api/client";
 import { type Entry, list, type Query, remove } from "../api/library";
 import { clock, level } from "../format";
 import { Confirm } from "../parts/Confirm";
+import { Heading } from "../parts/Heading";
 import { Icon } from "../parts/Icon";
 import { Trouble } from "../parts/Trouble";
 import { wish } from "./options";
@@ -29,9 +30,9 @@ export function Library() {
   return (
     <>
       <section class="hero small">
-        <h1 id="view" tabIndex={-1}>
+        <Heading>
           Library
-        </h1>
+        </Heading>
         <p class="lead">Reports that were kept on purpose, newest first. They stay until somebody deletes them.</p>
       </section>
       <Search query={query.value} onChange={(change) => (query.value = { ...query.peek(), ...change })} />
@@ -112,7 +113,7 @@ function useShelf(query: Query) {
 
 function Search({ query, onChange }: { query: Query; onChange: (change: Partial<Query>) => void }) {
   return (
-    <search class="search">
+    <div role="search" class="search">
       <label class="search-field">
         <span class="sr-only">Search the library</span>
         <Icon name="search" />
@@ -133,7 +134,7 @@ function Search({ query, onChange }: { query: Query; onChange: (change: Partial<
         />
         <span>and in what was said</span>
       </label>
-    </search>
+    </div>
   );
 }
 

@@ -2,7 +2,8 @@ import { useCallback, useEffect, useMemo } from "preact/hooks";
 
 import { sendings, take } from "../desk";
 import { example } from "../example";
-import { LateReport, prepareReport } from "../parts/Report";
+import { Heading } from "../parts/Heading";
+import { LateReport } from "../parts/Report";
 import { Card } from "./Card";
 import { DropZone } from "./DropZone";
 import { Options } from "./Options";
@@ -12,16 +13,16 @@ import { wishes } from "./options";
 export function Measure() {
   const list = sendings.value;
   const isFirst = list.length === 0;
-  useEffect(prepareReport, []);
+  useEffect(LateReport.prepare, []);
   const onFiles = useCallback((files: File[]) => {
     if (files.length) take(files, wishes.peek());
   }, []);
   return (
     <>
       <section class={isFirst ? "hero" : "hero small"} aria-labelledby="view">
-        <h1 id="view" tabIndex={-1} class={isFirst ? "display" : ""}>
+        <Heading class={isFirst ? "display" : ""}>
           {isFirst ? "Every level. Every word." : "Measure"}
-        </h1>
+        </Heading>
         {isFirst && (
           <p class="lead">
             Drop a mix, a master or an episode. What comes back: its loudness and true peak by the broadcast standards,

@@ -7,6 +7,7 @@ import type { Report, Segment, Update } from "../api/types";
 import { world } from "../api/world";
 import { hear, sendingOf } from "../desk";
 import { Bar } from "../parts/Bar";
+import { Heading } from "../parts/Heading";
 import { LateReport } from "../parts/Report";
 import { Trouble } from "../parts/Trouble";
 import { Expiry } from "./Expiry";
@@ -31,9 +32,9 @@ export function ReportPage({ token }: { token: string }) {
       <header class="report-head">
         <div>
           <p class="label">Report</p>
-          <h1 id="view" tabIndex={-1}>
+          <Heading>
             {name}
-          </h1>
+          </Heading>
           {report && (
             <p class="muted">
               <Expiry at={report.expires_at} />

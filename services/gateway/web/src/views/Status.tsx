@@ -2,6 +2,7 @@ import { useSignal } from "@preact/signals";
 
 import { ask } from "../api/client";
 import { duration, NOTHING, percent } from "../format";
+import { Heading } from "../parts/Heading";
 import { Icon } from "../parts/Icon";
 import { Trouble } from "../parts/Trouble";
 import { useAnswer } from "../parts/useAnswer";
@@ -53,9 +54,9 @@ export function Status() {
   return (
     <>
       <section class="hero small">
-        <h1 id="view" tabIndex={-1}>
+        <Heading>
           Status
-        </h1>
+        </Heading>
         <p class="lead">Looked at every {EVERY_S} seconds, while this tab is.</p>
       </section>
       <Ready />
