@@ -17,7 +17,7 @@ export function Delivery({ targets }: { targets: Target[] }) {
           </p>
         </div>
       </header>
-      <div class="table-scroll" tabIndex={0} role="region" aria-labelledby={id}>
+      <div class="table-scroll" tabIndex={0} role="region" aria-label="Table of targets">
         <table class="targets">
           <thead>
             <tr>

@@ -10,7 +10,7 @@ import { Term } from "./Term";
 export function Numbers({ report }: { report: Report }) {
   const { loudness, peak, stereo, dc_offset, silence } = report;
   return (
-    <dl class="numbers">
+    <dl class="numbers panel">
       {loudness && (
         <>
           <Number name="Loudness range" means={MEANS.range} note={loudness.stable ? "LRA" : "LRA; the file is short for it"}>

@@ -56,11 +56,11 @@ export function Readout({ playhead, timeline, spoken }: ReadoutProps) {
         <>
           <div>
             <dt class="key-momentary">Momentary</dt>
-            <dd>{measure(momentary, "LUFS")}</dd>
+            <dd>{momentary === null ? "–" : measure(momentary, "LUFS")}</dd>
           </div>
           <div>
             <dt class="key-short-term">Short-term</dt>
-            <dd>{measure(shortTerm, "LUFS")}</dd>
+            <dd>{shortTerm === null ? "–" : measure(shortTerm, "LUFS")}</dd>
           </div>
         </>
       )}

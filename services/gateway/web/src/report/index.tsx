@@ -44,8 +44,8 @@ export function ReportView({ report, file, path }: ReportViewProps) {
       <div class="report-top">
         {report.verdict && <Verdict findings={report.verdict} />}
         <Levels {...{ report, aim }} />
+        {report.loudness && <Numbers report={report} />}
       </div>
-      {report.loudness && <Numbers report={report} />}
       {report.spectrum && report.peak?.true_peak_dbtp != null && <Balance report={report} />}
       <OverTime {...{ report, aim, isExample }} given={file ?? null} />
       <div class="report-pair">
