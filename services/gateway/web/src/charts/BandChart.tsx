@@ -50,7 +50,7 @@ export function BandChart({ bands, genre, name }: BandChartProps) {
           viewBox={`0 0 ${width} ${height}`}
         >
           <text class="axis" x={6} y={height - 6}>
-            dB of the whole
+            {width < 480 ? "dB" : "dB of the whole"}
           </text>
           {multiples(low, high, 6).map((tick) => (
             <g>
