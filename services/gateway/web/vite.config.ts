@@ -1,25 +1,37 @@
+import { loadEnv } from "vite";
 import { defineConfig } from "vitest/config";
 
-/** `npm run dev` serves the page itself and asks this gateway for everything else. */
-const GATEWAY = "http://127.0.0.1:8000";
+/** `npm run dev` and `npm run preview` ask a gateway for all that is not the page. */
+const USUAL_GATEWAY = "http://127.0.0.1:8000";
 const ROUTES = [
-  ..."analyze result events transcripts stats healthz readyz schema v1 transcode outputs".split(" "),
+  ..."analyze result events transcripts stats healthz readyz schema v1 transcode outputs plain".split(" "),
 ].map((name) => `/${name}`);
 
-export default defineConfig({
-  // Relative, so that the same files work under any path, behind a gateway or on a CDN.
-  base: "./",
-  build: {
-    target: "es2022",
-    // The policy knows no data: addresses, and no inline scripts.
-    assetsInlineLimit: 0,
-    modulePreload: { polyfill: false },
-  },
-  server: {
-    proxy: {
-      ...Object.fromEntries(ROUTES.map((route) => [route, GATEWAY])),
-      "/ws": { target: GATEWAY, ws: true },
+function proxyTo(gateway: string) {
+  const routes = ROUTES.map((route) => [route, gateway]);
+  return { ...Object.fromEntries(routes), "/ws": { target: gateway, ws: true } };
+}
+
+/** What the gateway sends with the page: services/gateway/browser.py. */
+const POLICY = [
+  "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'",
+  "img-src 'self' blob:; media-src 'self' blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+].join("; ");
+
+export default defineConfig(({ mode }) => {
+  const { GATEWAY = USUAL_GATEWAY } = loadEnv(mode, ".", "GATEWAY");
+  const proxy = proxyTo(GATEWAY);
+  return {
+    // Relative, so that the same files work under any path, behind a gateway or on a CDN.
+    base: "./",
+    build: {
+      target: "es2022",
+      // The policy knows no data: addresses, and no inline scripts.
+      assetsInlineLimit: 0,
+      modulePreload: { polyfill: false },
     },
-  },
-  test: { include: ["src/**/*.test.ts"] },
+    server: { proxy },
+    preview: { proxy, headers: { "Content-Security-Policy": POLICY } },
+    test: { include: ["src/**/*.test.ts"] },
+  };
 });

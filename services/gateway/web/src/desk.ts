@@ -109,7 +109,7 @@ function freshKey(): string {
 function sendNext(): void {
   const names = sendings.peek().map((sending) => sending.phase.peek().name);
   let free = AT_ONCE - names.filter((name) => name === "uploading").length;
-  for (const sending of [...sendings.peek()].reverse())
+  for (const sending of sendings.peek().toSorted((a, b) => a.id - b.id))
     if (free > 0 && sending.phase.peek().name === "waiting") {
       free -= 1;
       void send(sending);

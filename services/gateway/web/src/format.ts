@@ -57,6 +57,11 @@ export function hertz(value: number): string {
   return value < 1000 ? `${value} Hz` : `${value / 1000} kHz`;
 }
 
+/** An instant, as the visitor's calendar and clock have it. */
+export function when(instant: string): string {
+  return new Date(instant).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}
+
 function minus(text: string): string {
   return Number(text) === 0 ? text.replace("-", "") : text.replace("-", MINUS);
 }

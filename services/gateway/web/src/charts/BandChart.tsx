@@ -49,6 +49,9 @@ export function BandChart({ bands, genre, name }: BandChartProps) {
           height={height}
           viewBox={`0 0 ${width} ${height}`}
         >
+          <text class="axis" x={6} y={height - 6}>
+            {width < 480 ? "dB" : "dB of the whole"}
+          </text>
           {multiples(low, high, 6).map((tick) => (
             <g>
               <line class="grid" x1={x(tick)} x2={x(tick)} y1={0} y2={height - AXIS} />
@@ -85,7 +88,7 @@ export function BandChart({ bands, genre, name }: BandChartProps) {
                     d={`M${x(level_db)},${y - 9}l6,9l-6,9l-6,-9z`}
                   />
                 )}
-                <text class="axis" x={width - right + 14} y={y - 3}>
+                <text class="band-level" x={width - right + 14} y={y - 3}>
                   {measure(level_db, "dB")}
                 </text>
                 <text

@@ -83,6 +83,7 @@ export function Meter(props: MeterProps) {
           {bars.map(({ label, value }, row) => {
             const y = TOP + row * (BAR + GAP);
             const isOver = isCeiling && value !== null && over(value, aim.value);
+            const inside = value === null ? low : isOver ? aim.value : value;
             return (
               <g>
                 {left > 0 && (
@@ -102,12 +103,21 @@ export function Meter(props: MeterProps) {
                 )}
                 {value !== null && (
                   <rect
-                    class={isOver ? "meter-bar exceeded" : "meter-bar"}
+                    class="meter-bar"
                     x={x(low)}
                     y={y}
-                    width={Math.max(2, x(value) - x(low))}
+                    width={Math.max(2, x(inside) - x(low))}
                     height={BAR}
                     rx={4}
+                  />
+                )}
+                {isOver && (
+                  <rect
+                    class="meter-bar exceeded"
+                    x={x(inside)}
+                    y={y}
+                    width={x(value) - x(inside)}
+                    height={BAR}
                   />
                 )}
               </g>

@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 
 import type { Segment, Timeline } from "../api/types";
@@ -30,11 +31,13 @@ interface TimeChartProps {
   quietest: number | null;
   target: { label: string; value: number } | null;
   name: string;
+  /** What stands over the chart: what the cursor is at. */
+  children: ComponentChildren;
 }
 
 /** Draw loudness, waveform and speech over one time axis, with a cursor through all of them. */
 export function TimeChart(props: TimeChartProps) {
-  const { playhead, timeline, peaks, segments, loudest, quietest, target, name } = props;
+  const { playhead, timeline, peaks, segments, loudest, quietest, target, name, children } = props;
   const frame = useRef<HTMLDivElement>(null);
   const drawing = useRef<SVGSVGElement>(null);
   const clip = useId();
@@ -51,11 +54,10 @@ export function TimeChart(props: TimeChartProps) {
   });
   const [left, right] = [36, width - 4];
   const x = scaleLinear([view.start, view.end], [left, right]);
-  const y = scaleLinear(
-    levelsOf(timeline, target?.value ?? null),
-    [lanes.loudness.top + lanes.loudness.height, lanes.loudness.top],
-    { clamp: true },
-  );
+  const y = scaleLinear(levelsOf(timeline, target?.value ?? null), [
+    lanes.loudness.top + lanes.loudness.height,
+    lanes.loudness.top,
+  ]);
   const title = "Over time";
   const isWhole = view.end - view.start >= whole(playhead.end).end - 1e-6;
   return (
@@ -65,7 +67,9 @@ export function TimeChart(props: TimeChartProps) {
       drawing={drawing}
       table={() => <Table end={playhead.end} timeline={timeline} segments={segments} />}
     >
-      <div class="time-zoom" role="group" aria-label="Zoom">
+      <div class="time-head">
+        {children}
+        <div class="time-zoom" role="group" aria-label="Zoom">
         <button
           type="button"
           class="button quiet"
@@ -91,6 +95,7 @@ export function TimeChart(props: TimeChartProps) {
         >
           Whole file
         </button>
+        </div>
       </div>
       <div ref={frame} class="chart time-chart">
         <svg
@@ -104,8 +109,11 @@ export function TimeChart(props: TimeChartProps) {
           <clipPath id={clip}>
             <rect x={left} y={0} width={right - left} height={lanes.height} />
           </clipPath>
+          <clipPath id={`${clip}-curve`}>
+            <rect x={left} y={lanes.loudness.top} width={right - left} height={lanes.loudness.height} />
+          </clipPath>
           {timeline && (
-            <LoudnessLane {...lanes.loudness} {...{ timeline, y, target, view, x, clip }} />
+            <LoudnessLane {...lanes.loudness} {...{ timeline, y, target, view, x }} clip={`${clip}-curve`} />
           )}
           {peaks && <WaveLane {...lanes.wave} {...{ peaks, view, x }} />}
           {segments.length > 0 && (

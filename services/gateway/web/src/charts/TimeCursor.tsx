@@ -50,15 +50,21 @@ export function Cursor({ playhead, timeline, x, y, height }: CursorProps) {
         <>
           <line class="pointed" x1={x(shown)} x2={x(shown)} y1={0} y2={height} />
           {momentary !== null && (
-            <circle class="at-momentary" cx={x(shown)} cy={y(momentary)} r={3.5} />
+            <circle class="at-momentary" cx={x(shown)} cy={clamp(y(momentary), ...bounds(y))} r={3.5} />
           )}
           {shortTerm !== null && (
-            <circle class="at-short-term" cx={x(shown)} cy={y(shortTerm)} r={4.5} />
+            <circle class="at-short-term" cx={x(shown)} cy={clamp(y(shortTerm), ...bounds(y))} r={4.5} />
           )}
         </>
       )}
     </>
   );
+}
+
+/** What is quieter than the axis goes stands at its foot. */
+function bounds(y: Axis): [number, number] {
+  const [foot, head] = y.range();
+  return [head, foot];
 }
 
 interface ScrubberProps {

@@ -146,9 +146,9 @@ export function TimeAxis({ view, x, top }: Omit<LaneProps, "height">) {
   );
 }
 
-/** As much of a text as there is room for, a letter taking six pixels and a half. */
+/** As much of a text as there is room for, a letter taking six pixels. */
 function fitted(sign: string, text: string, wide: number): string {
-  const room = Math.floor(wide / 6.5) - sign.length;
+  const room = Math.floor(wide / 6) - sign.length;
   if (room < 3) return wide > 9 ? sign.trim() : "";
   return sign + (text.length <= room ? text : `${text.slice(0, room - 1).trimEnd()}…`);
 }

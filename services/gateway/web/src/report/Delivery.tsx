@@ -1,11 +1,12 @@
 import { useId } from "preact/hooks";
 
-import type { Delivery as Target } from "../api/types";
+import type { Delivery as Target, Report } from "../api/types";
+import { over } from "../charts/Meter";
 import { level, signed } from "../format";
 import { Sign } from "./Sign";
 
 /** What becomes of the file where it may be delivered to. */
-export function Delivery({ targets }: { targets: Target[] }) {
+export function Delivery({ report, targets }: { report: Report; targets: Target[] }) {
   const id = useId();
   return (
     <section class="panel delivery" aria-labelledby={id}>
@@ -17,7 +18,7 @@ export function Delivery({ targets }: { targets: Target[] }) {
           </p>
         </div>
       </header>
-      <div class="table-scroll" tabIndex={0} role="region" aria-labelledby={id}>
+      <div class="table-scroll" tabIndex={0} role="region" aria-label="Table of targets">
         <table class="targets">
           <thead>
             <tr>
@@ -25,7 +26,7 @@ export function Delivery({ targets }: { targets: Target[] }) {
               <th scope="col">Loudness</th>
               <th scope="col">Ceiling</th>
               <th scope="col">Gain</th>
-              <th scope="col">Passes</th>
+              <th scope="col">Result</th>
             </tr>
           </thead>
           <tbody>
@@ -42,7 +43,7 @@ export function Delivery({ targets }: { targets: Target[] }) {
                   {signed(target.gain_db)} {target.gain_db !== null && <span class="unit">dB</span>}
                 </td>
                 <td class="passes">
-                  <Passes passes={target.pass} />
+                  <Result target={target} why={reasonOf(target, report)} />
                 </td>
               </tr>
             ))}
@@ -64,12 +65,18 @@ export function Delivery({ targets }: { targets: Target[] }) {
   );
 }
 
-function Passes({ passes }: { passes: boolean | null }) {
-  if (passes === null) return <>–</>;
+function Result({ target: { pass }, why }: { target: Target; why: string }) {
+  if (pass === null) return <>–</>;
   return (
     <>
-      <Sign level={passes ? "ok" : "note"} />
-      {passes ? "yes" : "no"}
+      {why} <Sign level={pass ? "ok" : "note"} isAlone={false} />
     </>
   );
+}
+
+/** Say why a file does not pass: a peak over the ceiling first, as lowering that lowers all. */
+export function reasonOf({ lufs, ceiling_dbtp, pass }: Target, { loudness, peak }: Pick<Report, "loudness" | "peak">): string {
+  if (pass) return "passes";
+  if (peak?.true_peak_dbtp != null && over(peak.true_peak_dbtp, ceiling_dbtp)) return "peak too high";
+  return (loudness?.integrated_lufs ?? lufs) < lufs ? "too quiet" : "too loud";
 }

@@ -48,7 +48,7 @@ function Integrated({ loudness, aim, name }: { loudness: Loudness; aim: Aim; nam
         aim={{ label: aim.name, value: aim.lufs }}
         scale={[-36, 0]}
         step={6}
-        summary={told("Integrated loudness", integrated_lufs, "LUFS", { label: `the ${aim.lufs} LUFS of ${aim.name}`, value: aim.lufs })}
+        summary={told("Integrated loudness", integrated_lufs, "LUFS", { label: `${aim.name}’s target`, value: aim.lufs })}
         name={name}
       />
     </section>

@@ -10,10 +10,10 @@ import { Term } from "./Term";
 export function Numbers({ report }: { report: Report }) {
   const { loudness, peak, stereo, dc_offset, silence } = report;
   return (
-    <dl class="numbers">
+    <dl class="numbers panel">
       {loudness && (
         <>
-          <Number name="Loudness range" means={MEANS.range} note={loudness.stable ? "LRA" : "LRA; the file is short for it"}>
+          <Number name="Loudness range" means={MEANS.range} note={loudness.stable ? "LRA" : "LRA; a short file"}>
             <Value value={loudness.range_lu} unit="LU" />
           </Number>
           <Number name="Short-term max" means={MEANS.shortTerm} note="loudest 3 s">
@@ -26,10 +26,10 @@ export function Numbers({ report }: { report: Report }) {
       )}
       {peak && (
         <>
-          <Number name="Peak to loudness" means={MEANS.plr} note="PLR, of the whole file">
+          <Number name="PLR" means={MEANS.plr} note="peak to loudness">
             <Value value={peak.plr_lu} unit="LU" />
           </Number>
-          <Number name="Least peak to loudness" means={MEANS.psr} note="PSR, of the densest 3 s">
+          <Number name="Least PSR" means={MEANS.psr} note="in the densest 3 s">
             <Value value={peak.psr_min_lu} unit="LU" />
           </Number>
           <Number name="Sample peak" means={MEANS.samplePeak} note="the largest sample">

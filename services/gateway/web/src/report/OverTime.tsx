@@ -46,14 +46,15 @@ export function OverTime({ report, given, aim, isExample }: OverTimeProps) {
           {sound.address && (
             <audio ref={sound.audio} src={sound.address} preload="auto" onError={sound.onBroken} />
           )}
-          <Readout {...{ playhead, timeline, spoken }} />
           <TimeChart
             {...{ playhead, timeline, peaks, segments }}
             loudest={speech?.loudest_segment ?? null}
             quietest={speech?.quietest_segment ?? null}
             target={timeline && { label: aim.name, value: aim.lufs }}
             name={pictureName(report, "over time")}
-          />
+          >
+            <Readout {...{ playhead, timeline, spoken }} />
+          </TimeChart>
           <p class="fine-print">
             {timeline
               ? "A reading is drawn in the middle of its window, 0.4 s or 3 s, above the words that it measures. "

@@ -56,21 +56,36 @@ export function Readout({ playhead, timeline, spoken }: ReadoutProps) {
         <>
           <div>
             <dt class="key-momentary">Momentary</dt>
-            <dd>{measure(momentary, "LUFS")}</dd>
+            <dd>{momentary === null ? "–" : measure(momentary, "LUFS")}</dd>
           </div>
           <div>
             <dt class="key-short-term">Short-term</dt>
-            <dd>{measure(shortTerm, "LUFS")}</dd>
+            <dd>{shortTerm === null ? "–" : measure(shortTerm, "LUFS")}</dd>
           </div>
         </>
       )}
       {spoken.length > 0 && (
         <div class="said">
           <dt>Said</dt>
-          <dd>{word && isHeard(word, shown) ? word.text : "–"}</dd>
+          <dd>{word ? <Said {...{ spoken, word }} isNow={isHeard(word, shown)} /> : "–"}</dd>
         </div>
       )}
     </dl>
+  );
+}
+
+/** The word in its sentence, with what fits around it. */
+function Said({ spoken, word, isNow }: { spoken: readonly Spoken[]; word: Spoken; isNow: boolean }) {
+  const words = spoken.slice(Math.max(0, word.index - 3), word.index + 12).filter((each) => each.segment === word.segment);
+  return (
+    <>
+      {words.map((each) => (
+        <>
+          {each.lead}
+          {isNow && each.index === word.index ? <mark>{each.text}</mark> : each.text}
+        </>
+      ))}
+    </>
   );
 }
 

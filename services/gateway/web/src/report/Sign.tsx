@@ -6,8 +6,8 @@ const SIGNS: Record<Level, [word: string, path: string]> = {
   warn: ["Warning", "M10 5.5v6M10 14.2v.3"],
 };
 
-/** How much a finding matters: as a shape and a word, so that no colour is needed. */
-export function Sign({ level }: { level: Level }) {
+/** How much a finding matters: as a shape and, unless words stand beside it, a word. */
+export function Sign({ level, isAlone = true }: { level: Level; isAlone?: boolean }) {
   const [word, path] = SIGNS[level];
   return (
     <span class={`sign ${level}`}>
@@ -19,7 +19,7 @@ export function Sign({ level }: { level: Level }) {
         )}
         <path class="sign-mark" d={level === "warn" ? "M10 7.2v4.6M10 14.6v.3" : path} />
       </svg>
-      <span class="sr-only">{word}: </span>
+      {isAlone && <span class="sr-only">{word}: </span>}
     </span>
   );
 }

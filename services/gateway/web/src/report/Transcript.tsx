@@ -11,6 +11,8 @@ import { bySegment, isHeard, loudnessOf, matchesOf, spokenAt, type Match, type S
 /** The model that ships with decibus, so that it works without a network: it knows 57 words. */
 const DEMO_MODEL = "decibus-demo";
 
+const LONG = 300;
+
 interface TranscriptProps {
   report: Report;
   transcript: Heard;
@@ -131,7 +133,7 @@ function Words(props: WordsProps) {
   return (
     <ol
       ref={reader}
-      class="words-read"
+      class={lines.length > LONG ? "words-read long" : "words-read"}
       onKeyDown={key}
       onClick={(event) => {
         const word = wordOf(event);

@@ -7,8 +7,8 @@ export const MEANS = {
     "The highest level of the signal between its samples, too, found by interpolation (ITU-R BS.1770-5, annex 2). Over the ceiling, a converter or a lossy encoder may clip.",
   range:
     "How far the quiet and the loud parts are apart: the 10th to the 95th percentile of the short-term loudness (EBU Tech 3342). To be relied on from 60 s on.",
-  plr: "True peak minus integrated loudness: the less, the more the file was limited.",
-  psr: "Sample peak minus short-term loudness of the same 3 s, where that is least: how squashed the densest part is.",
+  plr: "Peak to loudness ratio: true peak minus integrated loudness: the less, the more the file was limited.",
+  psr: "Peak to short-term ratio: sample peak minus short-term loudness of the same 3 s, where that is least: how squashed the densest part is.",
   momentary: "The loudest 0.4 s, not gated (EBU Tech 3341).",
   shortTerm: "The loudest 3 s, not gated (EBU Tech 3341).",
   samplePeak: "The largest sample, without looking between them.",

@@ -20,6 +20,12 @@ test("words keep their order, their segment and their spaces", () => {
   expect(bySegment(spoken).map((words) => words.length)).toEqual([3, 2]);
 });
 
+test("words that came without their spaces have those of the text", () => {
+  const bare = { ...segment(0, 1, ["one", "two", "三", "四"]), text: "one two 三四" };
+
+  expect(spokenOf([bare]).map(({ lead }) => lead)).toEqual(["", " ", " ", ""]);
+});
+
 test("a segment without words is one that is as long as it", () => {
   const bare = { ...segment(0, 1, [" Hello", " world"]), words: null };
 

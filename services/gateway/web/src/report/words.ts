@@ -23,10 +23,15 @@ export function spokenOf(segments: readonly Segment[]): Spoken[] {
     const words = segment.words?.length
       ? segment.words
       : [{ start: segment.start, end: segment.end, word: segment.text }];
+    let read = 0;
     for (const { start, end, word } of words) {
       const text = word.trim();
       if (!text) continue;
-      const lead = spoken.at(-1)?.segment === number && /^\s/u.test(word) ? " " : "";
+      // Some models give words their space, some do not: the segment's text has it in any case.
+      const found = segment.text.indexOf(text, read);
+      const before = found < 0 ? word : segment.text.slice(read, found + 1);
+      const lead = spoken.at(-1)?.segment === number && /^\s/u.test(before) ? " " : "";
+      if (found >= 0) read = found + text.length;
       spoken.push({ index: spoken.length, segment: number, start, end, lead, text });
     }
   });

@@ -74,7 +74,7 @@ function Door({ name, line, children }: { name: string; line: string; children: 
         <h2>{name}</h2>
         <Copy text={line} what={`“${name}”`} />
       </header>
-      <pre class="line" tabIndex={0} role="region" aria-label={`${name}: the line`}>
+      <pre class="line">
         <code>{line}</code>
       </pre>
       <p class="muted">{children}</p>

@@ -48,7 +48,8 @@ function about(file: File, phase: Phase): string {
   const of = [size(file.size)];
   if (phase.name === "over") {
     if (phase.report.audio_length !== null) of.push(duration(phase.report.audio_length));
-    if (phase.report.latency !== null) of.push(`done in ${duration(phase.report.latency)}`);
+    const { latency } = phase.report;
+    if (latency !== null) of.push(latency ? `done in ${duration(latency)}` : "known already");
   }
   if (phase.name === "cancelled") of.push("cancelled");
   return of.join(" · ");

@@ -1,9 +1,7 @@
-import { useSignal } from "@preact/signals";
-
 import { open, remove } from "../api/library";
-import { Confirm } from "../parts/Confirm";
+import { when } from "../format";
+import { Delete } from "../parts/Delete";
 import { Heading } from "../parts/Heading";
-import { Icon } from "../parts/Icon";
 import { LateReport } from "../parts/Report";
 import { Trouble } from "../parts/Trouble";
 import { useAnswer } from "../parts/useAnswer";
@@ -12,10 +10,8 @@ import { go } from "../router";
 /** A report of the library. */
 export function Kept({ id }: { id: string }) {
   const { value: report, refusal } = useAnswer((signal) => open(id, signal), id).value;
-  const isAsking = useSignal(false);
   const name = report ? (report.filename ?? "Without a name") : refusal ? "This report is not here" : "Report";
   const drop = async () => {
-    isAsking.value = false;
     await remove(id);
     go("#/library");
   };
@@ -31,25 +27,14 @@ export function Kept({ id }: { id: string }) {
           </Heading>
           {report && (
             <p class="muted">
-              kept since <time dateTime={report.created_at}>{new Date(report.created_at).toLocaleString()}</time>, until it
-              is deleted
+              Kept since <time dateTime={report.created_at}>{when(report.created_at)}</time>, until it is deleted.
             </p>
           )}
         </div>
-        {report && (
-          <button type="button" class="button quiet danger" onClick={() => (isAsking.value = true)}>
-            <Icon name="bin" />
-            Delete
-          </button>
-        )}
+        {report && <Delete name={name} onDelete={() => void drop()} />}
       </header>
       {refusal && <Trouble refusal={refusal} />}
-      {report && <LateReport report={report} />}
-      {isAsking.value && (
-        <Confirm question="Delete this report?" yes="Delete it" onYes={() => void drop()} onNo={() => (isAsking.value = false)}>
-          {name}: its numbers and its transcript are then gone for everybody.
-        </Confirm>
-      )}
+      {report && <LateReport report={report} path={`/transcripts/${id}`} />}
     </>
   );
 }

@@ -3,12 +3,12 @@ import { useEffect } from "preact/hooks";
 
 import { apiKey, Refusal } from "../api/client";
 import { type Entry, list, type Query, remove } from "../api/library";
-import { clock, level } from "../format";
-import { Confirm } from "../parts/Confirm";
+import { clock, level, when } from "../format";
+import { Delete } from "../parts/Delete";
 import { Heading } from "../parts/Heading";
 import { Icon } from "../parts/Icon";
 import { Trouble } from "../parts/Trouble";
-import { wish } from "./options";
+import { languageName, wish } from "./options";
 
 const TYPING_MS = 250;
 
@@ -25,7 +25,6 @@ const UNREAD: Shelf = { entries: [], next: null, refusal: null, isRead: false };
 export function Library() {
   const query = useSignal<Query>({ words: "", inText: false });
   const { shelf, more, drop } = useShelf(query.value);
-  const asked = useSignal<Entry | null>(null);
   const { entries, next, refusal, isRead } = shelf;
   return (
     <>
@@ -44,7 +43,7 @@ export function Library() {
       {entries.length > 0 && (
         <ul class="shelf panel" aria-label="Kept reports">
           {entries.map((entry) => (
-            <Line key={entry.id} entry={entry} onDelete={() => (asked.value = entry)} />
+            <Line key={entry.id} entry={entry} onDelete={() => drop(entry)} />
           ))}
         </ul>
       )}
@@ -52,19 +51,6 @@ export function Library() {
         <button type="button" class="button more" onClick={more}>
           Show more
         </button>
-      )}
-      {asked.value && (
-        <Confirm
-          question="Delete this report?"
-          yes="Delete it"
-          onYes={() => {
-            drop(asked.peek()!);
-            asked.value = null;
-          }}
-          onNo={() => (asked.value = null)}
-        >
-          {nameOf(asked.value)}: its numbers and its transcript are then gone for everybody.
-        </Confirm>
       )}
     </>
   );
@@ -148,13 +134,11 @@ function Line({ entry, onDelete }: { entry: Entry; onDelete: () => void }) {
       </a>
       <span class="shelf-fact">{level(entry.integrated_lufs)} <span class="unit">LUFS</span></span>
       <span class="shelf-fact">{entry.audio_length === null ? "" : clock(entry.audio_length)}</span>
-      <span class="shelf-fact">{entry.language ?? ""}</span>
+      <span class="shelf-fact">{entry.language ? languageName(entry.language) : ""}</span>
       <time class="shelf-fact muted" dateTime={entry.created_at}>
         {when(entry.created_at)}
       </time>
-      <button type="button" class="button quiet danger" onClick={onDelete} aria-label={`Delete ${name}`}>
-        <Icon name="bin" />
-      </button>
+      <Delete name={name} onDelete={onDelete} isSmall />
     </li>
   );
 }
@@ -173,10 +157,6 @@ function Empty({ words }: { words: string }) {
 
 function nameOf({ filename }: Entry): string {
   return filename || "Without a name";
-}
-
-function when(instant: string): string {
-  return new Date(instant).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 }
 
 function told(count: number, isMore: boolean): string {

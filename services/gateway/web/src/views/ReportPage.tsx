@@ -1,15 +1,18 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
-import { Refusal } from "../api/client";
+import { forget, Refusal } from "../api/client";
 import { follow } from "../api/live";
 import type { Report, Segment, Update } from "../api/types";
 import { world } from "../api/world";
-import { hear, sendingOf } from "../desk";
+import { dismiss, hear, sendingOf } from "../desk";
+import { duration } from "../format";
 import { Bar } from "../parts/Bar";
+import { Delete } from "../parts/Delete";
 import { Heading } from "../parts/Heading";
 import { LateReport } from "../parts/Report";
 import { Trouble } from "../parts/Trouble";
+import { go } from "../router";
 import { Expiry } from "./Expiry";
 import { stage } from "./stages";
 
@@ -37,10 +40,12 @@ export function ReportPage({ token }: { token: string }) {
           </Heading>
           {report && (
             <p class="muted">
+              {facts(report)}
               <Expiry at={report.expires_at} />
             </p>
           )}
         </div>
+        {report && <Delete name={name} onDelete={() => void drop(token)} />}
       </header>
       {refusal && (
         <Trouble refusal={refusal}>
@@ -99,6 +104,27 @@ function Under({ update, heard, token }: { update: Update; heard: readonly Segme
       {heard.length > 0 && <p class="heard">{heard.map(({ text }) => text).join(" ")}</p>}
     </section>
   );
+}
+
+async function drop(token: string): Promise<void> {
+  await forget(`/result/${token}`);
+  const sending = sendingOf(token);
+  if (sending) dismiss(sending);
+  go("#/");
+}
+
+/** What the file is, in a line: "WAV · 24 bit · 48 kHz · stereo · 96 s · ". */
+function facts({ audio }: Report): string {
+  if (!audio) return "";
+  const { container, codec, bit_depth, sample_rate, layout, channels } = audio;
+  const of = [
+    container.split(",")[0]?.toUpperCase(),
+    bit_depth ? `${bit_depth} bit` : codec,
+    `${sample_rate / 1000} kHz`,
+    layout || `${channels} channels`,
+    duration(audio.duration),
+  ];
+  return of.map((fact) => `${fact} · `).join("");
 }
 
 function isOver({ status }: { status: Report["status"] }): boolean {

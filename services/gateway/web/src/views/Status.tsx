@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 
 import { ask } from "../api/client";
-import { duration, NOTHING, percent } from "../format";
+import { duration, NOTHING, percent, when } from "../format";
 import { Heading } from "../parts/Heading";
 import { Icon } from "../parts/Icon";
 import { Trouble } from "../parts/Trouble";
@@ -133,8 +133,8 @@ function Calls() {
       {value && <Tasks tasks={value.tasks} />}
       {value && (
         <p class="muted small-print">
-          Since {new Date(value.since).toLocaleString()}. A quantile may be off by {percent(value.quantile_error)} of
-          itself.
+          Since {when(value.since)}.
+          {value.quantile_error > 0 && ` A quantile may be off by ${percent(value.quantile_error)} of itself.`}
         </p>
       )}
     </section>

@@ -28,10 +28,16 @@ const CODES =
   "af am as az ba be bn bo br bs ca cy eu fa fo gl gu ha haw hy id is jv ka kk km kn la lb ln lo mg mi " +
   "mk ml mn mr ms mt my ne nn oc pa ps sa sd si sn so sq su sw ta te tg th tk tl tt ur uz vi yi yo yue";
 
-/** Codes with their English names, those by name. */
+const NAMES = new Intl.DisplayNames("en", { type: "language" });
+
+/** The English name of a language, by its code. */
+export function languageName(code: string): string {
+  return NAMES.of(code) ?? code;
+}
+
+/** Codes with their names, in the order of those. */
 export function languages(): [code: string, name: string][] {
-  const names = new Intl.DisplayNames("en", { type: "language" });
   return CODES.split(" ")
-    .map((code): [string, string] => [code, names.of(code) ?? code])
+    .map((code): [string, string] => [code, languageName(code)])
     .sort(([, a], [, b]) => a.localeCompare(b));
 }
