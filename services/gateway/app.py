@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from litestar import Litestar, Response, delete, get, post
 from litestar.background_tasks import BackgroundTask
+from litestar.config.compression import CompressionConfig
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
@@ -67,6 +68,8 @@ from services.gateway.wishes import read_tasks, read_wait, read_wishes
 log = structlog.get_logger()
 
 _JSON: Final = "application/json"
+_COMPRESSED: Final = CompressionConfig(backend="gzip", exclude=r"^/(?!schema)")
+"""The API's description alone: audio is compressed, and streams go out as they come."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +266,7 @@ def create_app(gateway: Gateway) -> Litestar:
         },
         guards=[AtTheDoor(gateway.guards, pages)],
         before_send=[gateway.guards.tell],
+        compression_config=_COMPRESSED,
         cors_config=allowed(gateway.settings.cors_origins),
         middleware=[_traced],
         logging_config=None,

@@ -21,12 +21,12 @@ from litestar.params import FromPath
 from decibus.errors import BadRequest
 from decibus.messages import ALL_TASKS
 from decibus.references import References
-from services.gateway.browser import PLAIN
+from services.gateway.browser import COMMON, PLAIN
 from services.gateway.form import Form
 from services.gateway.fresh import PRIVATE
 from services.gateway.guards import Guards
 from services.gateway.intake import Intake, Wishes
-from services.gateway.plain_pages import STYLE, form_page, problem_page, report_page
+from services.gateway.plain_pages import ICON, STYLE, form_page, problem_page, report_page
 from services.gateway.problem import Problem
 from services.gateway.reading import Reading
 from services.gateway.reception import AnyRequest, Reception
@@ -34,6 +34,7 @@ from services.gateway.settings import Settings
 from services.gateway.wishes import read_wishes
 
 _PATH: Final = "/plain"
+_FOR_AN_HOUR: Final = {"Cache-Control": "max-age=3600"}
 _WAIT_S: Final = 2.0
 """A short file is measured by then, and the first page that is shown is the report."""
 
@@ -157,10 +158,16 @@ async def forget(token: FromPath[str], plain: NamedDependency[Plain]) -> Respons
     return await plain.forget(token)
 
 
-@get("/style.css", include_in_schema=False)
+@get(_PATH + ".css", include_in_schema=False)
 async def style() -> Response[str]:
     """Serve the style from our own origin, so that the policy needs no exception."""
-    return Response(STYLE, media_type=MediaType.CSS, headers={"Cache-Control": "max-age=3600"})
+    return Response(STYLE, media_type=MediaType.CSS, headers=COMMON | _FOR_AN_HOUR)
 
 
-ROUTES: Final = (form, send, show, forget, style)
+@get(_PATH + ".svg", include_in_schema=False)
+async def icon() -> Response[str]:
+    """Serve the icon."""
+    return Response(ICON, media_type="image/svg+xml", headers=COMMON | _FOR_AN_HOUR)
+
+
+ROUTES: Final = (form, send, show, forget, style, icon)

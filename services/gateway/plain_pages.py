@@ -22,6 +22,7 @@ STYLE: Final = """
 :root { color-scheme: light dark; --line: #8888; --note: light-dark(#6b4d00, #e7c267);
   --warn: light-dark(#a3191b, #ff9c94); --ok: light-dark(#17602a, #7fd793) }
 * { box-sizing: border-box }
+html { background: Canvas; color: CanvasText }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 1.5rem 1rem;
   overflow-wrap: anywhere }
 form.upload { display: grid; gap: 1rem; border: 2px dashed var(--line); border-radius: .5rem;
@@ -39,6 +40,12 @@ td.number { text-align: end; white-space: nowrap; font-variant-numeric: tabular-
 ul.plain { list-style: none; padding: 0 }
 .ok { color: var(--ok) } .note { color: var(--note) } .warn { color: var(--warn) }
 progress { width: 100% }
+"""
+
+ICON: Final = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="#5a67d8">
+<rect x="2" y="10" width="4.5" height="12" rx="1.5"/>
+<rect x="9.75" y="2" width="4.5" height="20" rx="1.5"/>
+<rect x="17.5" y="7" width="4.5" height="15" rx="1.5"/></svg>
 """
 
 _NONE: Final = "–"
@@ -66,7 +73,8 @@ def page(title: str, *content: Child, reload_s: int | None = None) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         again,
         tag("title", title),
-        tag("link", rel="stylesheet", href="/style.css"),
+        tag("link", rel="icon", href="/plain.svg", type="image/svg+xml"),
+        tag("link", rel="stylesheet", href="/plain.css"),
     )
     return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", content)), lang="en")
 
@@ -248,7 +256,9 @@ def _targets(deliveries: Sequence[Delivery]) -> Markup:
         )
         for each in deliveries
     ]
-    return _table("Where it may be delivered", ["Target", "Level", "Ceiling", "Gain", ""], rows)
+    return _table(
+        "Where it may be delivered", ["Target", "Level", "Ceiling", "Gain", "Verdict"], rows
+    )
 
 
 def _transcript(transcript: ReportTranscript) -> Markup:

@@ -122,15 +122,21 @@ class Visit:
             )
         )
 
-    def barriers(self) -> list[str]:
-        """Return what axe-core finds in either theme, on what is shown now."""
+    def barriers(self, *, besides: str | None = None) -> list[str]:
+        """Return what axe-core finds in either theme, on what is shown now but in this part."""
         self.page.evaluate(AXE.read_text())
         found = []
         for theme in _THEMES:
             self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             # Of all rules, colours alone differ between the themes.
             rules = {"runOnly": ["color-contrast"]} if theme != _THEMES[0] else {}
-            told: Any = self.page.evaluate("rules => axe.run(document, rules)", rules)
+            told: Any = self.page.evaluate(
+                "([where, options]) => axe.run(where, options)",
+                [
+                    {"exclude": [[besides]]} if besides else {"include": [["html"]]},
+                    rules | {"resultTypes": ["violations"], "preload": False},
+                ],
+            )
             found += [
                 f"{theme}: {each['id']}: {node['target']}: {node['failureSummary']}"
                 for each in told["violations"]
@@ -151,7 +157,7 @@ def visit(browser: Browser, pipeline: Pipeline) -> Iterator[Callable[..., Visit]
         tab = Visit(opened.new_page())
         tab.page.on("console", tab.hear)
         tab.page.on("pageerror", lambda error: tab.troubles.append(str(error)))
-        tab.page.on("response", tab.loaded.append)
+        tab.page.on("response", lambda answer: tab.loaded.append(answer))  # noqa: PLW0108 - it looks for a signature
         visits.append(tab)
         return tab
 

@@ -60,7 +60,7 @@ def test_a_dropped_file_becomes_a_report_with_the_right_numbers(visit: Open) -> 
     peak = page.get_by_role("region", name="True peak")
     expect(integrated.locator(".reading")).to_have_text("−23.0LUFS")
     expect(peak.locator(".reading")).to_have_text("−23.0dBTP")
-    expect(page.get_by_text("next to pop")).to_be_visible()
+    expect(page.get_by_role("heading", name="Tonal balance next to pop")).to_be_visible()
     expect(page.get_by_role("link", name="Loudness over time")).to_be_visible()
 
 
@@ -96,7 +96,7 @@ def test_a_socket_that_is_cut_in_the_middle_is_done_without(
     pipeline.pause()
     try:
         choose(page, ("take.wav", other))
-        expect(card(page, "take.wav").get_by_text("Queued")).to_be_visible()
+        expect(card(page, "take.wav").get_by_text("Queued", exact=True)).to_be_visible()
         until(lambda: proxy.sockets_seen, "a socket")
         proxy.cut()
         expect(card(page, "take.wav").get_by_text("the live line is down")).to_be_visible()
@@ -104,7 +104,8 @@ def test_a_socket_that_is_cut_in_the_middle_is_done_without(
         pipeline.resume()
 
     done(page, "take.wav")
-    expect(card(page, "take.wav").get_by_text("−17.0LUFS")).to_be_visible()
+    level = page.get_by_role("region", name="Integrated loudness").locator(".reading")
+    expect(level).to_have_text("−17.0LUFS")
 
 
 def test_a_link_that_has_expired_says_so(visit: Open, pipeline: Pipeline) -> None:
@@ -137,7 +138,7 @@ def test_a_file_name_stays_text(visit: Open) -> None:
     hostile = "<img src=x onerror=alert(1)>.wav"
     page = visit().page
     dialogs: list[Dialog] = []
-    page.on("dialog", dialogs.append)
+    page.on("dialog", lambda dialog: dialogs.append(dialog))  # noqa: PLW0108 - ditto
     page.goto("/")
 
     choose(page, (hostile, TONE))
@@ -148,6 +149,8 @@ def test_a_file_name_stays_text(visit: Open) -> None:
     assert not dialogs
 
 
+SAME_REPORT = {"example", "kept"}
+"""Where the report is the one that another view has shown already."""
 VIEWS = {
     "measure": "/#/",
     "example": "/#/example",
@@ -169,18 +172,18 @@ def test_a_view_has_no_barrier_and_fits_a_phone_and_a_desk(
     tab.page.wait_for_load_state("networkidle")
 
     desk = tab.has_room()
-    barriers = tab.barriers()
+    barriers = tab.barriers(besides=".report" if view in SAME_REPORT else None)
     tab.page.set_viewport_size({"width": 400, "height": 800})
     phone = tab.has_room()
 
     assert (desk, phone) == (True, True)
-    assert barriers == []
+    assert not barriers, "\n".join(barriers)
 
 
 def address(pipeline: Pipeline, view: str) -> str:
     """Return where there is a report to see."""
     ask = {"genre": "podcast", "timeline": "true", "retention": "library"}
-    files = {"file": ("spoken tone.wav", TONE)}
+    files = {"file": ("example.wav", TONE)}
     answer = httpx.post(f"{pipeline.url}/analyze", files=files, data=ask, timeout=30)
     if view == "kept":
 
@@ -239,7 +242,7 @@ def tab_to(page: Page, name: str) -> None:
 
 
 @pytest.mark.espeak
-def test_what_is_kept_is_found_by_its_words_and_deleted(visit: Open) -> None:
+def test_what_is_kept_is_found_by_its_words_and_deleted(visit: Open, pipeline: Pipeline) -> None:
     spoken = wav(silence(0.5), say("seven three nine"), silence(0.5)).read()
     page = visit().page
     page.goto("/")
@@ -247,6 +250,9 @@ def test_what_is_kept_is_found_by_its_words_and_deleted(visit: Open) -> None:
     choose(page, ("count.wav", spoken), ("tone.wav", encode(sine(1.0, -30.0), 48_000, "wav16")))
     for name in ("count.wav", "tone.wav"):
         done(page, name)
+    asked = f"{pipeline.url}/transcripts?q="
+    for name in ("count.wav", "tone.wav"):
+        until(lambda name=name: httpx.get(asked + name).json()["data"], f"{name} in the library")
 
     page.get_by_role("link", name="Library", exact=True).click()
     shelf = page.get_by_role("list", name="Kept reports")
