@@ -8,7 +8,7 @@ import { level } from "../format";
 import { Delivery } from "./Delivery";
 import { Files } from "./Files";
 import { Levels, type Aim } from "./Levels";
-import { pictureName } from "./names";
+import { pictureOf } from "./names";
 import { Numbers } from "./Numbers";
 import { OverTime } from "./OverTime";
 import { Provenance } from "./Provenance";
@@ -92,7 +92,7 @@ function Balance({ report }: { report: Report }) {
           Tonal balance{genre && <span class="muted"> next to {genre}</span>}
         </h3>
       </header>
-      <BandChart {...{ bands, genre }} name={pictureName(report, "tonal balance")} />
+      <BandChart {...{ bands, genre }} picture={pictureOf(report, "tonal balance")} />
       {source && <p class="fine-print">The ranges: {source}.</p>}
     </section>
   );
