@@ -7,9 +7,7 @@ import { KeyBar } from "./parts/KeyBar";
 import { late } from "./parts/late";
 import { type Route, route } from "./router";
 import { choose, theme, THEMES } from "./theme";
-import { ExamplePage } from "./views/Example";
 import { Measure } from "./views/Measure";
-import { ReportPage } from "./views/ReportPage";
 
 const TITLES: Record<Route["view"], string> = {
   measure: "Measure",
@@ -23,6 +21,8 @@ const TITLES: Record<Route["view"], string> = {
 };
 
 // What most visits do not need comes when it is gone to.
+const ReportPage = late(() => import("./views/ReportPage").then((view) => view.ReportPage), "…");
+const ExamplePage = late(() => import("./views/Example").then((view) => view.ExamplePage), "…");
 const Library = late(() => import("./views/Library").then((view) => view.Library), "…");
 const Kept = late(() => import("./views/Kept").then((view) => view.Kept), "…");
 const Api = late(() => import("./views/Api").then((view) => view.Api), "…");

@@ -3,6 +3,7 @@ import { useRef, useState } from "preact/hooks";
 import type { Band, BandName } from "../api/types";
 import { level } from "../format";
 import { Figure } from "./Figure";
+import type { Picture } from "./picture";
 import { edges, measure } from "./say";
 import { scaleLinear } from "./scale";
 import { multiples } from "./ticks";
@@ -24,11 +25,11 @@ const AXIS = 24;
 interface BandChartProps {
   bands: Band[];
   genre: string | null;
-  name: string;
+  picture: Picture;
 }
 
 /** Draw each band's level over the range that is usual in a genre. */
-export function BandChart({ bands, genre, name }: BandChartProps) {
+export function BandChart({ bands, genre, picture }: BandChartProps) {
   const frame = useRef<HTMLDivElement>(null);
   const drawing = useRef<SVGSVGElement>(null);
   const [shown, setShown] = useState<number | null>(null);
@@ -39,7 +40,7 @@ export function BandChart({ bands, genre, name }: BandChartProps) {
   const x = scaleLinear([low, high], [left, width - right], { clamp: true });
   const title = genre ? `Tonal balance, next to ${genre}` : "Tonal balance";
   return (
-    <Figure title={title} name={name} drawing={drawing} table={() => <Table bands={bands} />}>
+    <Figure title={title} picture={picture} drawing={drawing} table={() => <Table bands={bands} />}>
       <div ref={frame} class="chart">
         <svg
           ref={drawing}

@@ -1,13 +1,12 @@
 import type { ComponentChildren, RefObject } from "preact";
 import { useState } from "preact/hooks";
 
-import { documentOf, pngOf, save } from "./picture";
+import { documentOf, pngOf, save, type Picture } from "./picture";
 
 interface FigureProps {
   /** What the picture is called, also in a file of it. */
   title: string;
-  /** The name of such a file, without its ending. */
-  name: string;
+  picture: Picture;
   drawing: RefObject<SVGSVGElement>;
   /** The same numbers as a table, made when it is asked for. */
   table: () => ComponentChildren;
@@ -15,14 +14,14 @@ interface FigureProps {
 }
 
 /** Frame a chart with what everyone can have of it: a table, and a file to keep. */
-export function Figure({ title, name, drawing, table, children }: FigureProps) {
+export function Figure({ title, picture, drawing, table, children }: FigureProps) {
   const [isOpen, setOpen] = useState(false);
   const keep = async (form: "svg" | "png") => {
     if (!drawing.current) return;
-    const svg = documentOf(drawing.current, title);
+    const svg = documentOf(drawing.current, title, picture.of);
     save(
       form === "svg" ? new Blob([svg], { type: "image/svg+xml" }) : await pngOf(svg),
-      `${name}.${form}`,
+      `${picture.of} - ${picture.what}.${form}`,
     );
   };
   return (

@@ -2,6 +2,7 @@ import { useRef } from "preact/hooks";
 
 import { level } from "../format";
 import { Figure } from "./Figure";
+import type { Picture } from "./picture";
 import { measure } from "./say";
 import { scaleLinear } from "./scale";
 import { multiples } from "./ticks";
@@ -26,7 +27,7 @@ interface MeterProps {
   scale: [number, number];
   step: number;
   summary: string;
-  name: string;
+  picture: Picture;
 }
 
 const BAR = 18;
@@ -36,7 +37,7 @@ const AXIS = 20;
 
 /** Draw levels as a meter does: bars along a scale, and a line for what they should be. */
 export function Meter(props: MeterProps) {
-  const { title, unit, bars, marks = [], aim, isCeiling = false, step, summary, name } = props;
+  const { title, unit, bars, marks = [], aim, isCeiling = false, step, summary, picture } = props;
   const frame = useRef<HTMLDivElement>(null);
   const drawing = useRef<SVGSVGElement>(null);
   const width = useWidth(frame, 420);
@@ -50,7 +51,7 @@ export function Meter(props: MeterProps) {
   return (
     <Figure
       title={title}
-      name={name}
+      picture={picture}
       drawing={drawing}
       table={() => (
         <table>

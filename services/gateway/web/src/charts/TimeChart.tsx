@@ -6,6 +6,7 @@ import { clock, level } from "../format";
 import { Figure } from "./Figure";
 import { LoudnessLane, SpeechLane, TimeAxis, WaveLane } from "./lanes";
 import type { Peaks } from "./peaks";
+import type { Picture } from "./picture";
 import type { Playhead } from "./playhead";
 import { levelsOf } from "./readings";
 import { measure, shortened } from "./say";
@@ -30,14 +31,14 @@ interface TimeChartProps {
   loudest: number | null;
   quietest: number | null;
   target: { label: string; value: number } | null;
-  name: string;
+  picture: Picture;
   /** What stands over the chart: what the cursor is at. */
   children: ComponentChildren;
 }
 
 /** Draw loudness, waveform and speech over one time axis, with a cursor through all of them. */
 export function TimeChart(props: TimeChartProps) {
-  const { playhead, timeline, peaks, segments, loudest, quietest, target, name, children } = props;
+  const { playhead, timeline, peaks, segments, loudest, quietest, target, picture, children } = props;
   const frame = useRef<HTMLDivElement>(null);
   const drawing = useRef<SVGSVGElement>(null);
   const clip = useId();
@@ -58,12 +59,12 @@ export function TimeChart(props: TimeChartProps) {
     lanes.loudness.top + lanes.loudness.height,
     lanes.loudness.top,
   ]);
-  const title = "Over time";
+  const title = "Loudness over time";
   const isWhole = view.end - view.start >= whole(playhead.end).end - 1e-6;
   return (
     <Figure
       title={title}
-      name={name}
+      picture={picture}
       drawing={drawing}
       table={() => <Table end={playhead.end} timeline={timeline} segments={segments} />}
     >

@@ -8,10 +8,16 @@ const STYLED = [
   ..."text-anchor dominant-baseline visibility".split(" "),
 ];
 const MARGIN = 24;
-const HEAD = 34;
+const HEAD = 48;
 
-/** Return a chart that stands by itself, with its title over it, as an SVG document. */
-export function documentOf(drawing: SVGSVGElement, title: string): string {
+/** What a picture shows, and of which file. */
+export interface Picture {
+  of: string;
+  what: string;
+}
+
+/** Return a chart that stands by itself, under what it is and what it is of, as an SVG document. */
+export function documentOf(drawing: SVGSVGElement, title: string, of: string): string {
   const { width, height } = drawing.viewBox.baseVal;
   const styles = getComputedStyle(drawing);
   const copy = document.createElementNS(SVG, "svg");
@@ -19,16 +25,15 @@ export function documentOf(drawing: SVGSVGElement, title: string): string {
   put(copy, { xmlns: SVG, width: wide, height: high, viewBox: `0 0 ${wide} ${high}` });
   const paper = copy.appendChild(document.createElementNS(SVG, "rect"));
   put(paper, { width: wide, height: high, fill: colourOf(drawing, "--surface") });
-  const head = copy.appendChild(document.createElementNS(SVG, "text"));
-  put(head, {
-    x: MARGIN,
-    y: MARGIN + 14,
-    fill: colourOf(drawing, "--ink"),
-    "font-family": styles.fontFamily,
-    "font-size": 16,
-    "font-weight": 600,
-  });
-  head.textContent = title;
+  const heads = [
+    { text: title, y: MARGIN + 14, fill: "--ink", "font-size": 16, "font-weight": 600 },
+    { text: of, y: MARGIN + 32, fill: "--ink-3", "font-size": 12, "font-weight": 400 },
+  ];
+  for (const { text, fill, ...rest } of heads) {
+    const head = copy.appendChild(document.createElementNS(SVG, "text"));
+    put(head, { ...rest, x: MARGIN, fill: colourOf(drawing, fill), "font-family": styles.fontFamily });
+    head.textContent = text;
+  }
   const place = copy.appendChild(document.createElementNS(SVG, "g"));
   place.setAttribute("transform", `translate(${MARGIN} ${MARGIN + HEAD})`);
   for (const child of drawing.children) place.append(styled(child));

@@ -1,12 +1,8 @@
 import { useEffect, useId, useState } from "preact/hooks";
 
-import { at, forget, Refusal } from "../api/client";
+import { at } from "../api/client";
 import type { Report } from "../api/types";
-import { dismiss, sendingOf } from "../desk";
-import { Confirm } from "../parts/Confirm";
 import { Copy } from "../parts/Copy";
-import { Icon } from "../parts/Icon";
-import { Trouble } from "../parts/Trouble";
 import { expiryOf, nextLook } from "./expiry";
 import { fileName } from "./names";
 
@@ -14,11 +10,10 @@ interface FilesProps {
   report: Report;
   /** Where the API has it. */
   path: string;
-  onGone: () => void;
 }
 
 /** The report as files, and as a link for as long as that works. */
-export function Files({ report, path, onGone }: FilesProps) {
+export function Files({ report, path }: FilesProps) {
   const id = useId();
   const expiry = useExpiry(report.expires_at);
   const link = new URL(`#/report/${report.token}`, location.href).href;
@@ -32,52 +27,11 @@ export function Files({ report, path, onGone }: FilesProps) {
           </p>
         </div>
         {!expiry.isOver && report.token && (
-          <div class="row">
-            <Copy text={link} what="the link" wide />
-            <Delete token={report.token} onGone={onGone} />
-          </div>
+          <Copy text={link} what="the link" wide />
         )}
       </header>
       {!expiry.isOver && <Downloads {...{ report, path }} />}
     </section>
-  );
-}
-
-/** The end of a report, once it is asked for twice. */
-function Delete({ token, onGone }: { token: string; onGone: () => void }) {
-  const [isAsked, setAsked] = useState(false);
-  const [refusal, setRefusal] = useState<Refusal | null>(null);
-  const remove = async () => {
-    setAsked(false);
-    try {
-      await forget(`/result/${token}`);
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      setRefusal(error);
-      return;
-    }
-    onGone();
-    const sending = sendingOf(token);
-    if (sending) dismiss(sending);
-  };
-  return (
-    <>
-      <button type="button" class="button quiet danger" onClick={() => setAsked(true)}>
-        <Icon name="bin" />
-        Delete
-      </button>
-      {refusal && <Trouble refusal={refusal} />}
-      {isAsked && (
-        <Confirm
-          question="Delete this report?"
-          yes="Delete it"
-          onYes={() => void remove()}
-          onNo={() => setAsked(false)}
-        >
-          Its numbers, its transcript and its link are then gone for everybody.
-        </Confirm>
-      )}
-    </>
   );
 }
 

@@ -2,9 +2,11 @@ import { useId } from "preact/hooks";
 
 import type { Loudness, Peak, Report } from "../api/types";
 import { Meter, over, told } from "../charts/Meter";
+import type { Picture } from "../charts/picture";
+import { measure } from "../charts/say";
 import { level } from "../format";
 import { MEANS } from "./definitions";
-import { pictureName } from "./names";
+import { pictureOf } from "./names";
 import { Sign } from "./Sign";
 import { Term } from "./Term";
 
@@ -20,13 +22,13 @@ export function Levels({ report, aim }: { report: Report; aim: Aim }) {
   const { loudness, peak } = report;
   return (
     <>
-      {loudness && <Integrated {...{ loudness, aim }} name={pictureName(report, "loudness meter")} />}
-      {peak && <TruePeak {...{ peak, aim }} name={pictureName(report, "true peak meter")} />}
+      {loudness && <Integrated {...{ loudness, aim }} picture={pictureOf(report, "loudness meter")} />}
+      {peak && <TruePeak {...{ peak, aim }} picture={pictureOf(report, "true peak meter")} />}
     </>
   );
 }
 
-function Integrated({ loudness, aim, name }: { loudness: Loudness; aim: Aim; name: string }) {
+function Integrated({ loudness, aim, picture }: { loudness: Loudness; aim: Aim; picture: Picture }) {
   const id = useId();
   const { integrated_lufs, momentary_max_lufs, short_term_max_lufs } = loudness;
   return (
@@ -38,7 +40,7 @@ function Integrated({ loudness, aim, name }: { loudness: Loudness; aim: Aim; nam
       <Reading value={integrated_lufs} unit="LUFS" />
       <p class="muted">{loudnessNext(integrated_lufs, aim)}</p>
       <Meter
-        title={`Integrated loudness, ${aim.name}`}
+        title={`Integrated loudness: ${measure(integrated_lufs, "LUFS")}`}
         unit="LUFS"
         bars={[{ label: "Integrated", value: integrated_lufs }]}
         marks={[
@@ -49,13 +51,13 @@ function Integrated({ loudness, aim, name }: { loudness: Loudness; aim: Aim; nam
         scale={[-36, 0]}
         step={6}
         summary={told("Integrated loudness", integrated_lufs, "LUFS", { label: `${aim.name}’s target`, value: aim.lufs })}
-        name={name}
+        picture={picture}
       />
     </section>
   );
 }
 
-function TruePeak({ peak, aim, name }: { peak: Peak; aim: Aim; name: string }) {
+function TruePeak({ peak, aim, picture }: { peak: Peak; aim: Aim; picture: Picture }) {
   const id = useId();
   const { true_peak_dbtp, per_channel } = peak;
   const isOver = true_peak_dbtp !== null && over(true_peak_dbtp, aim.ceiling_dbtp);
@@ -71,7 +73,7 @@ function TruePeak({ peak, aim, name }: { peak: Peak; aim: Aim; name: string }) {
         {peakNext(true_peak_dbtp, aim)}
       </p>
       <Meter
-        title={`True peak, ${aim.name}`}
+        title={`True peak: ${measure(true_peak_dbtp, "dBTP")}`}
         unit="dBTP"
         bars={per_channel.map(({ channel, true_peak_dbtp: value }) => ({ label: channel, value }))}
         aim={{ label: "Ceiling", value: aim.ceiling_dbtp }}
@@ -79,7 +81,7 @@ function TruePeak({ peak, aim, name }: { peak: Peak; aim: Aim; name: string }) {
         scale={[-18, 3]}
         step={3}
         summary={told("True peak", true_peak_dbtp, "dBTP", { label: "the ceiling", value: aim.ceiling_dbtp })}
-        name={name}
+        picture={picture}
       />
     </section>
   );

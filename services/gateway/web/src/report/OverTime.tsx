@@ -1,9 +1,9 @@
 import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 
-import type { Report } from "../api/types";
+import type { Report, Timeline } from "../api/types";
 import { Playhead } from "../charts/playhead";
 import { TimeChart } from "../charts/TimeChart";
-import { pictureName } from "./names";
+import { pictureOf } from "./names";
 import type { Aim } from "./Levels";
 import { SpeechNumbers } from "./Numbers";
 import { BringFile, PlayButton, Readout } from "./Player";
@@ -32,7 +32,7 @@ export function OverTime({ report, given, aim, isExample }: OverTimeProps) {
   const segments = report.transcript?.segments ?? [];
   const spoken = useMemo(() => spokenOf(segments), [report.transcript]);
   useSpace(section, playhead);
-  const timeline = report.loudness?.timeline ?? null;
+  const timeline = heardOf(report);
   const peaks = waveform.state === "drawn" ? waveform.peaks : null;
   const { transcript, speech } = report;
   return (
@@ -51,14 +51,14 @@ export function OverTime({ report, given, aim, isExample }: OverTimeProps) {
             loudest={speech?.loudest_segment ?? null}
             quietest={speech?.quietest_segment ?? null}
             target={timeline && { label: aim.name, value: aim.lufs }}
-            name={pictureName(report, "over time")}
+            picture={pictureOf(report, "over time")}
           >
             <Readout {...{ playhead, timeline, spoken }} />
           </TimeChart>
           <p class="fine-print">
             {timeline
               ? "A reading is drawn in the middle of its window, 0.4 s or 3 s, above the words that it measures. "
-              : report.loudness && "This upload asked for no timeline (timeline=true), so there is no curve. "}
+              : report.loudness?.timeline === null && "This upload asked for no timeline (timeline=true), so there is no curve. "}
             Arrow keys move the cursor, plus and minus zoom{file && ", space plays"}.
           </p>
           {!file && !isExample && <BringFile report={report} onFile={setFile} />}
@@ -106,6 +106,12 @@ function useSpace(section: { current: HTMLElement | null }, playhead: Playhead):
     document.addEventListener("keydown", pressed);
     return () => document.removeEventListener("keydown", pressed);
   }, [section, playhead]);
+}
+
+/** The curve, unless all of it is silent. */
+function heardOf({ loudness }: Report): Timeline | null {
+  const timeline = loudness?.timeline ?? null;
+  return timeline?.momentary.some((lufs) => lufs !== null) ? timeline : null;
 }
 
 /** While it runs, what was heard so far is all that is known of how long it is. */

@@ -26,14 +26,14 @@ export function Verdict({ findings }: { findings: Finding[] }) {
 
 /** Say which of the two tasks have failed; what the other found stands on its own. */
 export function Failures({ errors }: Pick<Report, "errors">) {
-  const names = { analyze: "The loudness", transcribe: "The speech", transcode: "The conversion" };
+  const names = { analyze: "No loudness", transcribe: "No transcript", transcode: "No converted file" };
   return (
     <>
       {errors.map(({ task, detail }) => (
         <p class="panel failure" role="alert">
           <Sign level="warn" />
           <span>
-            {names[task]} could not be had: {detail}.
+            {names[task]}: {detail}.
           </span>
         </p>
       ))}

@@ -8,7 +8,7 @@ import { level } from "../format";
 import { Delivery } from "./Delivery";
 import { Files } from "./Files";
 import { Levels, type Aim } from "./Levels";
-import { pictureName } from "./names";
+import { pictureOf } from "./names";
 import { Numbers } from "./Numbers";
 import { OverTime } from "./OverTime";
 import { Provenance } from "./Provenance";
@@ -27,14 +27,12 @@ const CUSTOMARY: Aim = { name: "streaming", lufs: -14, ceiling_dbtp: -1 };
 
 /** Show a report, complete or not: each part stands alone. */
 export function ReportView({ report, file, path }: ReportViewProps) {
-  const [isGone, setGone] = useState(false);
   const [chosen, setChosen] = useState<string | null>(report.target);
   const place = path ?? (report.token && `/result/${report.token}`);
   // The made report of the first visit is nowhere: it has no files, and nobody could hear it.
   const isExample = !place;
   const targets = report.targets ?? [];
   const aim: Aim = targets.find(({ name }) => name === chosen) ?? targets[0] ?? CUSTOMARY;
-  if (isGone) return <Gone />;
   return (
     <div class="report">
       <header class="report-bar">
@@ -54,19 +52,8 @@ export function ReportView({ report, file, path }: ReportViewProps) {
         {targets.length > 0 && <Delivery {...{ report, targets }} />}
         <Provenance report={report} />
       </div>
-      {place && <Files {...{ report }} path={place} onGone={() => setGone(true)} />}
+      {place && <Files {...{ report }} path={place} />}
     </div>
-  );
-}
-
-function Gone() {
-  return (
-    <section class="panel" role="status">
-      <h2>Deleted</h2>
-      <p class="muted">
-        The report, its transcript and its link are gone from the server. <a href="#/">Measure another file</a>
-      </p>
-    </section>
   );
 }
 
@@ -105,7 +92,7 @@ function Balance({ report }: { report: Report }) {
           Tonal balance{genre && <span class="muted"> next to {genre}</span>}
         </h3>
       </header>
-      <BandChart {...{ bands, genre }} name={pictureName(report, "tonal balance")} />
+      <BandChart {...{ bands, genre }} picture={pictureOf(report, "tonal balance")} />
       {source && <p class="fine-print">The ranges: {source}.</p>}
     </section>
   );

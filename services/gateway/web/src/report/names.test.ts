@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 
-import { baseOf, fileName, pictureName } from "./names";
+import { baseOf, fileName, pictureOf } from "./names";
 
 test("a saved file is called after the upload and what is in it", () => {
   expect(fileName("take 4.wav", "loudness", "csv")).toBe("take 4 - loudness.csv");
-  expect(pictureName({ filename: "take 4.wav" }, "over time")).toBe("take 4 - over time");
+  expect(pictureOf({ filename: "take 4.wav" }, "over time")).toEqual({ of: "take 4", what: "over time" });
 });
 
 test("no name is a path, hides itself or has what a file system minds", () => {

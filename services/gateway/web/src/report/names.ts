@@ -1,6 +1,7 @@
 /** What files are called that are saved from a report. Pure. */
 
 import type { Report } from "../api/types";
+import type { Picture } from "../charts/picture";
 
 const LONGEST = 80;
 
@@ -19,7 +20,7 @@ export function fileName(filename: string | null, what: string, ending: string):
   return `${baseOf(filename)} - ${what}.${ending}`;
 }
 
-/** Return the name of a picture of a report, of which the ending is to be chosen. */
-export function pictureName({ filename }: Pick<Report, "filename">, what: string): string {
-  return `${baseOf(filename)} - ${what}`;
+/** Return what a picture of a report shows, and of which file. */
+export function pictureOf({ filename }: Pick<Report, "filename">, what: string): Picture {
+  return { of: baseOf(filename), what };
 }
