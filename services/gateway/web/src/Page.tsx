@@ -1,13 +1,16 @@
 import { useEffect } from "preact/hooks";
 
 import { at } from "./api/client";
-import { Heading } from "./parts/Heading";
+import { take } from "./desk";
+import { isOver, watchDrops } from "./drops";
+import { Heading, toHeading } from "./parts/Heading";
 import { Icon } from "./parts/Icon";
 import { KeyBar } from "./parts/KeyBar";
 import { late } from "./parts/late";
-import { type Route, route } from "./router";
+import { go, type Route, route } from "./router";
 import { choose, theme, THEMES } from "./theme";
 import { Measure } from "./views/Measure";
+import { wishes } from "./views/options";
 
 const TITLES: Record<Route["view"], string> = {
   measure: "Measure",
@@ -32,6 +35,7 @@ const Status = late(() => import("./views/Status").then((view) => view.Status), 
 export function Page() {
   const here = route.value;
   useArrival(here);
+  useEffect(() => watchDrops(measure), []);
   return (
     <>
       <a class="skip" href="#view" onClick={skip}>
@@ -56,6 +60,7 @@ export function Page() {
         <KeyBar />
         <View here={here} />
       </main>
+      {isOver.value && <div class="hanging" aria-hidden="true" />}
       <footer class="foot">
         <p>
           Measured by ITU-R BS.1770-5 and EBU R 128. Orientation, not mastering advice.{" "}
@@ -64,6 +69,12 @@ export function Page() {
       </footer>
     </>
   );
+}
+
+function measure(files: File[]): void {
+  if (!files.length) return;
+  take(files, wishes.peek());
+  go("#/");
 }
 
 function View({ here }: { here: Route }) {
@@ -111,7 +122,7 @@ function useArrival(here: Route): void {
 /** Not by its address: that is the route's. */
 function skip(event: MouseEvent): void {
   event.preventDefault();
-  document.getElementById("view")?.focus();
+  toHeading();
 }
 
 function Tab({ href, name, isHere }: { href: string; name: string; isHere: boolean }) {

@@ -54,14 +54,13 @@ function keepOpen(event: BeforeUnloadEvent): void {
 }
 
 /** Take files in, the newest first; two are sent at a time. */
-export function take(files: Iterable<File>, wishes: Wishes): readonly Sending[] {
-  const taken = Array.from(files, (file): Sending => {
+export function take(files: readonly File[], wishes: Wishes): void {
+  const taken = files.map((file): Sending => {
     const phase = signal<Phase>({ name: "waiting" });
     return { id: ++count, file, wishes, phase, key: freshKey(), ending: new AbortController() };
   });
   sendings.value = [...taken, ...sendings.value];
   sendNext();
-  return taken;
 }
 
 /** Stop: an upload ends here, and what the gateway has of it is deleted there. */

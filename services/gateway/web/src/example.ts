@@ -9,8 +9,8 @@ import type { BandName, Delivery, Finding, Level, Report, Segment, Timeline, Wor
 
 const DURATION_S = 96.4;
 const STEP_S = 0.1;
-const INTEGRATED_LUFS = -10.2;
-const TRUE_PEAK_DBTP = -0.6;
+const INTEGRATED_LUFS = -11.3;
+const TRUE_PEAK_DBTP = -1.2;
 
 /** From when on, in seconds, and how loud: an intro, verses, choruses, a break, an ending. */
 const SECTIONS: [from_s: number, lufs: number][] = [
@@ -26,22 +26,22 @@ const SECTIONS: [from_s: number, lufs: number][] = [
 
 /** When a line is sung, and how loud. */
 const LINES: [start: number, end: number, lufs: number, text: string][] = [
-  [9.8, 13.6, -13.9, "We took the last ferry when the lights went down"],
-  [14.2, 18.4, -12.8, "with the engine humming under half the town,"],
-  [19.0, 22.9, -13.4, "you counted every window that was left awake"],
-  [23.3, 27.4, -12.1, "and I lost the number for the counting’s sake."],
+  [9.8, 13.6, -13.3, "We took the last ferry when the lights went down"],
+  [14.2, 18.4, -12.7, "with the engine humming under half the town,"],
+  [19.0, 22.9, -13.0, "you counted every window that was left awake"],
+  [23.3, 27.4, -13.2, "and I lost the number for the counting’s sake."],
   [28.2, 32.1, -9.4, "Hold the line, hold the line,"],
-  [32.6, 37.2, -9.1, "there is more of the night than the water can hide."],
-  [37.8, 41.4, -9.8, "Hold the line, hold the line,"],
-  [41.9, 46.2, -9.5, "I can hear it come back from the opposite side."],
-  [60.6, 65.8, -18.3, "And it’s quiet here."],
+  [32.6, 37.2, -9.6, "there is more of the night than the water can hide."],
+  [37.8, 41.4, -9.0, "Hold the line, hold the line,"],
+  [41.9, 46.2, -9.6, "I can hear it come back from the opposite side."],
+  [60.6, 65.8, -17.2, "And it’s quiet here."],
   [67.1, 71.2, -8.6, "Hold the line, hold the line,"],
-  [71.6, 76.4, -8.8, "there is more of the night than the water can hide."],
+  [71.6, 76.4, -9.2, "there is more of the night than the water can hide."],
 ];
 
 const BANDS: [BandName, number, number, number, number, number][] = [
-  ["sub", 20, 60, -9.6, -16.8, -4.8],
-  ["bass", 60, 250, -2.1, -5.8, 0.2],
+  ["sub", 20, 60, -9.9, -16.8, -4.8],
+  ["bass", 60, 250, -2.9, -5.8, 0.2],
   ["low_mid", 250, 500, -8.9, -11.0, -5.0],
   ["mid", 500, 2000, -8.3, -10.9, -4.9],
   ["high_mid", 2000, 6000, -12.2, -16.7, -8.7],
@@ -62,16 +62,15 @@ const FINDINGS: [Level, string, string][] = [
   [
     "note",
     "loudness",
-    "Loudness is −10.2 LUFS, louder than any streaming service plays (−16 to −14 LUFS): they turn it down by 3.8 to 5.8 dB, so that it gains nothing.",
+    "Loudness is −11.3 LUFS, louder than any streaming service plays (−16 to −14 LUFS): they turn it down by 2.7 to 4.7 dB, so that it gains nothing.",
   ],
-  [
-    "note",
-    "true_peak",
-    "True peak is −0.6 dBTP, 0.4 dB over the customary ceiling of −1 dBTP: lossy encoders may clip it.",
-  ],
+  ["ok", "true_peak", "True peak is −1.2 dBTP, under the customary ceiling of −1 dBTP."],
   ["ok", "clipping", "No sample is clipped."],
-  ["ok", "balance.sub", "Sub bass (20–60 Hz): in range at −9.6 dB of the whole; usual is −16.8 to −4.8 dB for pop, as an orientation."],
-  ["ok", "balance.bass", "Bass (60–250 Hz): in range at −2.1 dB of the whole; usual is −5.8 to 0.2 dB for pop, as an orientation."],
+  ["ok", "balance.sub", "Sub bass (20–60 Hz): in range at −9.9 dB of the whole; usual is −16.8 to −4.8 dB for pop, as an orientation."],
+  ["ok", "balance.bass", "Bass (60–250 Hz): in range at −2.9 dB of the whole; usual is −5.8 to 0.2 dB for pop, as an orientation."],
+  ["ok", "balance.low_mid", "Low mids (250–500 Hz): in range at −8.9 dB of the whole; usual is −11.0 to −5.0 dB for pop, as an orientation."],
+  ["ok", "balance.mid", "Mids (500 Hz–2 kHz): in range at −8.3 dB of the whole; usual is −10.9 to −4.9 dB for pop, as an orientation."],
+  ["ok", "balance.high_mid", "High mids (2–6 kHz): in range at −12.2 dB of the whole; usual is −16.7 to −8.7 dB for pop, as an orientation."],
   ["note", "balance.air", "Highs (6–20 kHz): slightly strong at −12.9 dB of the whole; usual is −24.1 to −14.1 dB for pop, as an orientation."],
   ["ok", "mono", "Correlation of left and right is 0.62: it holds in mono."],
   ["ok", "sides", "The right channel is 0.3 dB stronger."],
@@ -110,22 +109,22 @@ export function example(): Report {
     },
     loudness: {
       integrated_lufs: INTEGRATED_LUFS,
-      range_lu: 7.4,
-      momentary_max_lufs: -7.3,
-      short_term_max_lufs: -8.2,
-      threshold_lufs: -20.5,
+      range_lu: 9.1,
+      momentary_max_lufs: -7.2,
+      short_term_max_lufs: -8.1,
+      threshold_lufs: -21.4,
       stable: true,
       timeline: timeline(),
     },
     peak: {
       true_peak_dbtp: TRUE_PEAK_DBTP,
-      true_peak_bs1770_dbtp: -0.7,
-      sample_peak_dbfs: -0.9,
+      true_peak_bs1770_dbtp: -1.3,
+      sample_peak_dbfs: -1.5,
       per_channel: [
-        { channel: "FL", true_peak_dbtp: -0.8, sample_peak_dbfs: -1.0 },
-        { channel: "FR", true_peak_dbtp: TRUE_PEAK_DBTP, sample_peak_dbfs: -0.9 },
+        { channel: "FL", true_peak_dbtp: -1.4, sample_peak_dbfs: -1.6 },
+        { channel: "FR", true_peak_dbtp: TRUE_PEAK_DBTP, sample_peak_dbfs: -1.5 },
       ],
-      plr_lu: 9.6,
+      plr_lu: 10.1,
       psr_min_lu: 7.1,
       clipped_samples: 0,
     },
@@ -146,7 +145,7 @@ export function example(): Report {
     verdict: FINDINGS.map(([level, rule, text]): Finding => ({ level, rule, text })),
     transcript: { language: "en", language_probability: 0.98, model: "small", segments },
     speech: {
-      speech_gated_lufs: -10.6,
+      speech_gated_lufs: -10.8,
       speech_ratio: 0.48,
       loudest_segment: 9,
       quietest_segment: 8,

@@ -168,10 +168,7 @@ function Table({ bands }: { bands: Band[] }) {
             <th scope="row">{NAMES[band.name] ?? band.name}</th>
             <td>{edges(band.low_hz, band.high_hz)}</td>
             <td>{band.level_db === null ? "none" : level(band.level_db)}</td>
-            <td>
-              {band.reference &&
-                `${level(band.reference.low_db)} to ${level(band.reference.high_db)}`}
-            </td>
+            <td>{band.reference && `${level(band.reference.low_db)} to ${level(band.reference.high_db)}`}</td>
             <td>{where(band)}</td>
           </tr>
         ))}

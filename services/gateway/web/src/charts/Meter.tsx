@@ -94,13 +94,7 @@ export function Meter(props: MeterProps) {
                 )}
                 <rect class="track" x={x(low)} y={y} width={x(high) - x(low)} height={BAR} rx={4} />
                 {isCeiling && (
-                  <rect
-                    class="track-over"
-                    x={x(aim.value)}
-                    y={y}
-                    width={x(high) - x(aim.value)}
-                    height={BAR}
-                  />
+                  <rect class="track-over" x={x(aim.value)} y={y} width={x(high) - x(aim.value)} height={BAR} />
                 )}
                 {value !== null && (
                   <rect
@@ -113,13 +107,7 @@ export function Meter(props: MeterProps) {
                   />
                 )}
                 {isOver && (
-                  <rect
-                    class="meter-bar exceeded"
-                    x={x(inside)}
-                    y={y}
-                    width={x(value) - x(inside)}
-                    height={BAR}
-                  />
+                  <rect class="meter-bar exceeded" x={x(inside)} y={y} width={x(value) - x(inside)} height={BAR} />
                 )}
               </g>
             );

@@ -45,8 +45,7 @@ export function TimeChart(props: TimeChartProps) {
   const width = useWidth(frame, 900);
   const [view, setView] = useState<View>(() => whole(playhead.end));
   useFollowing(playhead, setView);
-  const zoom = (factor: number, at: number) =>
-    setView((now) => zoomed(now, factor, at, playhead.end));
+  const zoom = (factor: number, at: number) => setView((now) => zoomed(now, factor, at, playhead.end));
 
   const lanes = stack({
     loudness: timeline ? (width < 560 ? 170 : 240) : 0,
@@ -71,31 +70,21 @@ export function TimeChart(props: TimeChartProps) {
       <div class="time-head">
         {children}
         <div class="time-zoom" role="group" aria-label="Zoom">
-        <button
-          type="button"
-          class="button quiet"
-          aria-label="Zoom out"
-          disabled={isWhole}
-          onClick={() => zoom(0.5, playhead.time)}
-        >
-          −
-        </button>
-        <button
-          type="button"
-          class="button quiet"
-          aria-label="Zoom in"
-          onClick={() => zoom(2, playhead.time)}
-        >
-          +
-        </button>
-        <button
-          type="button"
-          class="button quiet"
-          disabled={isWhole}
-          onClick={() => setView(whole(playhead.end))}
-        >
-          Whole file
-        </button>
+          <button
+            type="button"
+            class="button quiet"
+            aria-label="Zoom out"
+            disabled={isWhole}
+            onClick={() => zoom(0.5, playhead.time)}
+          >
+            −
+          </button>
+          <button type="button" class="button quiet" aria-label="Zoom in" onClick={() => zoom(2, playhead.time)}>
+            +
+          </button>
+          <button type="button" class="button quiet" disabled={isWhole} onClick={() => setView(whole(playhead.end))}>
+            Whole file
+          </button>
         </div>
       </div>
       <div ref={frame} class="chart time-chart">
@@ -117,9 +106,7 @@ export function TimeChart(props: TimeChartProps) {
             <LoudnessLane {...lanes.loudness} {...{ timeline, y, target, view, x }} clip={`${clip}-curve`} />
           )}
           {peaks && <WaveLane {...lanes.wave} {...{ peaks, view, x }} />}
-          {segments.length > 0 && (
-            <SpeechLane {...lanes.speech} {...{ segments, loudest, quietest, view, x, clip }} />
-          )}
+          {segments.length > 0 && <SpeechLane {...lanes.speech} {...{ segments, loudest, quietest, view, x, clip }} />}
           <TimeAxis view={view} x={x} top={lanes.height - AXIS} />
         </svg>
         <svg class="cursor-layer" aria-hidden="true" width={width} height={lanes.height}>
@@ -157,9 +144,7 @@ interface Lane {
 }
 
 /** Put the lanes that there are under each other. */
-function stack<Name extends string>(
-  heights: Record<Name, number>,
-): Record<Name, Lane> & { height: number } {
+function stack<Name extends string>(heights: Record<Name, number>): Record<Name, Lane> & { height: number } {
   let top = TOP;
   const lanes = {} as Record<Name, Lane>;
   for (const name of Object.keys(heights) as Name[]) {
@@ -177,9 +162,7 @@ function told({ timeline, peaks, segments, target, playhead, loudest }: TimeChar
     const shortTerm = timeline.short_term.filter((lufs) => lufs !== null);
     if (momentary.length) parts.push(`Momentary loudness up to ${measure(max(momentary), "LUFS")}.`);
     if (shortTerm.length)
-      parts.push(
-        `Short-term loudness from ${level(min(shortTerm))} to ${measure(max(shortTerm), "LUFS")}.`,
-      );
+      parts.push(`Short-term loudness from ${level(min(shortTerm))} to ${measure(max(shortTerm), "LUFS")}.`);
     if (target) parts.push(`${target.label}: ${measure(target.value, "LUFS")}.`);
   }
   if (peaks) parts.push("The waveform.");

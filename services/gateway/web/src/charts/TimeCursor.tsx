@@ -109,8 +109,7 @@ export function Scrubber({ playhead, timeline, x, onZoom, onPan }: ScrubberProps
   };
   const wheel = (event: WheelEvent) => {
     if (event.ctrlKey || event.metaKey) onZoom(2 ** (-event.deltaY / 120), timeAt(event));
-    else if (Math.abs(event.deltaX) > Math.abs(event.deltaY))
-      onPan((event.deltaX / (right - left)) * (end - start));
+    else if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) onPan((event.deltaX / (right - left)) * (end - start));
     else return;
     event.preventDefault();
   };
@@ -125,16 +124,12 @@ export function Scrubber({ playhead, timeline, x, onZoom, onPan }: ScrubberProps
       aria-valuemax={Math.round(playhead.end * 10) / 10}
       aria-valuenow={Math.round(spoken * 10) / 10}
       aria-valuetext={`${clock(spoken, 1)}${
-        timeline
-          ? `, momentary ${measure(momentary, "LUFS")}, short-term ${measure(shortTerm, "LUFS")}`
-          : ""
+        timeline ? `, momentary ${measure(momentary, "LUFS")}, short-term ${measure(shortTerm, "LUFS")}` : ""
       }`}
       data-testid="scrubber"
       onKeyDown={key}
       onWheel={wheel}
-      onPointerMove={(event) =>
-        held.current ? playhead.seek(timeAt(event)) : playhead.point(timeAt(event))
-      }
+      onPointerMove={(event) => (held.current ? playhead.seek(timeAt(event)) : playhead.point(timeAt(event)))}
       onPointerLeave={() => playhead.point(null)}
       onPointerDown={(event) => {
         if (event.button !== 0) return;

@@ -21,12 +21,7 @@ export interface Reading {
 }
 
 /** Return the reading whose window has its middle nearest to `time`; null where there is none. */
-export function readingAt(
-  levels: Levels,
-  stepS: number,
-  windowS: number,
-  time: number,
-): number | null {
+export function readingAt(levels: Levels, stepS: number, windowS: number, time: number): number | null {
   const index = Math.round((time + windowS / 2) / stepS) - 1;
   return levels[index] ?? null;
 }
@@ -36,13 +31,7 @@ export function readingAt(
  *
  * Of many in one column the least and the greatest stay, so that no peak is lost.
  */
-export function readingsIn(
-  levels: Levels,
-  stepS: number,
-  windowS: number,
-  view: View,
-  columns: number,
-): Reading[] {
+export function readingsIn(levels: Levels, stepS: number, windowS: number, view: View, columns: number): Reading[] {
   const timeOf = (index: number) => (index + 1) * stepS - windowS / 2;
   const indexOf = (time: number) => Math.round((time + windowS / 2) / stepS) - 1;
   const first = clamp(indexOf(view.start) - 1, 0, levels.length);
@@ -60,12 +49,7 @@ export function readingsIn(
 }
 
 /** The least and the greatest of a group, in the order of time; a gap when all of it is silent. */
-function ends(
-  levels: Levels,
-  begin: number,
-  end: number,
-  timeOf: (index: number) => number,
-): Reading[] {
+function ends(levels: Levels, begin: number, end: number, timeOf: (index: number) => number): Reading[] {
   let least: { time: number; lufs: number } | null = null;
   let most: { time: number; lufs: number } | null = null;
   for (let index = begin; index < end; index += 1) {

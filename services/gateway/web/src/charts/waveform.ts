@@ -21,9 +21,7 @@ export async function waveformOf(
   signal.throwIfAborted();
   const buffer = await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
   signal.throwIfAborted();
-  const channels = Array.from({ length: buffer.numberOfChannels }, (_, channel) =>
-    buffer.getChannelData(channel),
-  );
+  const channels = Array.from({ length: buffer.numberOfChannels }, (_, channel) => buffer.getChannelData(channel));
   return peaksOf(channels, buffer.sampleRate, async () => {
     await breath();
     signal.throwIfAborted();

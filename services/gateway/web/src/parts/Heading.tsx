@@ -1,7 +1,13 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
+const ID = "view";
 let isFirst = true;
+
+/** Go to the heading: where what had the focus is gone, or is to be skipped. */
+export function toHeading(): void {
+  requestAnimationFrame(() => document.getElementById(ID)?.focus());
+}
 
 /**
  * The heading of a view. It takes the focus when its view was gone to, so that a screen reader begins
@@ -14,7 +20,7 @@ export function Heading({ children, ...rest }: { class?: string; children: Compo
     isFirst = false;
   }, []);
   return (
-    <h1 id="view" ref={heading} tabIndex={-1} {...rest}>
+    <h1 id={ID} ref={heading} tabIndex={-1} {...rest}>
       {children}
     </h1>
   );

@@ -75,7 +75,10 @@ function Result({ target: { pass }, why }: { target: Target; why: string }) {
 }
 
 /** Say why a file does not pass: a peak over the ceiling first, as lowering that lowers all. */
-export function reasonOf({ lufs, ceiling_dbtp, pass }: Target, { loudness, peak }: Pick<Report, "loudness" | "peak">): string {
+export function reasonOf(
+  { lufs, ceiling_dbtp, pass }: Target,
+  { loudness, peak }: Pick<Report, "loudness" | "peak">,
+): string {
   if (pass) return "passes";
   if (peak?.true_peak_dbtp != null && over(peak.true_peak_dbtp, ceiling_dbtp)) return "peak too high";
   return (loudness?.integrated_lufs ?? lufs) < lufs ? "too quiet" : "too loud";

@@ -26,9 +26,7 @@ export function Files({ report, path }: FilesProps) {
             {about(report, expiry)}
           </p>
         </div>
-        {!expiry.isOver && report.token && (
-          <Copy text={link} what="the link" wide />
-        )}
+        {!expiry.isOver && report.token && <Copy text={link} what="the link" wide />}
       </header>
       {!expiry.isOver && <Downloads {...{ report, path }} />}
     </section>
@@ -58,6 +56,14 @@ function Downloads({ report, path }: { report: Report; path: string }) {
   ];
   return (
     <ul class="downloads">
+      {report.output && (
+        <li>
+          <a href={at(report.output.download_url)} download>
+            <span class="ending">{report.output.format.codec.toUpperCase()}</span>
+            The converted file
+          </a>
+        </li>
+      )}
       {files.map(
         ([suffix, ending, what, label, isThere]) =>
           isThere && (

@@ -50,7 +50,10 @@ function Integrated({ loudness, aim, picture }: { loudness: Loudness; aim: Aim; 
         aim={{ label: aim.name, value: aim.lufs }}
         scale={[-36, 0]}
         step={6}
-        summary={told("Integrated loudness", integrated_lufs, "LUFS", { label: `${aim.name}’s target`, value: aim.lufs })}
+        summary={told("Integrated loudness", integrated_lufs, "LUFS", {
+          label: `${aim.name}’s target`,
+          value: aim.lufs,
+        })}
         picture={picture}
       />
     </section>
@@ -109,10 +112,6 @@ export function loudnessNext(lufs: number | null, { name, lufs: wanted }: Aim): 
 export function peakNext(dbtp: number | null, { name, ceiling_dbtp }: Aim): string {
   if (dbtp === null) return "Silence has no peak.";
   const off = Math.abs(dbtp - ceiling_dbtp);
-  const where = over(dbtp, ceiling_dbtp)
-    ? `${level(off)} dB over`
-    : off < 0.05
-      ? "Just at"
-      : `${level(off)} dB under`;
+  const where = over(dbtp, ceiling_dbtp) ? `${level(off)} dB over` : off < 0.05 ? "Just at" : `${level(off)} dB under`;
   return `${where} ${name}’s ceiling of ${level(ceiling_dbtp, 0)} dBTP.`;
 }

@@ -76,7 +76,11 @@ export function SpeechNumbers({ report }: { report: Report }) {
       <Number name="Speech-gated" means={MEANS.speechGated} note={off}>
         <Value value={speaks} unit="LUFS" />
       </Number>
-      <Number name="Speech" means={MEANS.speechRatio} note={speech.found_by === "vad" ? "of the file" : "of the file, by the segments"}>
+      <Number
+        name="Speech"
+        means={MEANS.speechRatio}
+        note={speech.found_by === "vad" ? "of the file" : "of the file, by the segments"}
+      >
         <span class="value">{percent(speech.speech_ratio).replace(/\s?%/u, "")}</span>
         <span class="unit">%</span>
       </Number>
@@ -140,4 +144,3 @@ function side(balance: number | null): string {
   if (Math.abs(balance) < 0.05) return "equally strong";
   return balance > 0 ? "more on the right" : "more on the left";
 }
-

@@ -43,9 +43,7 @@ export function OverTime({ report, given, aim, isExample }: OverTimeProps) {
             <h3 id={id}>Over time</h3>
             {!isExample && <PlayButton playhead={playhead} />}
           </header>
-          {sound.address && (
-            <audio ref={sound.audio} src={sound.address} preload="auto" onError={sound.onBroken} />
-          )}
+          {sound.address && <audio ref={sound.audio} src={sound.address} preload="auto" onError={sound.onBroken} />}
           <TimeChart
             {...{ playhead, timeline, peaks, segments }}
             loudest={speech?.loudest_segment ?? null}
@@ -58,7 +56,8 @@ export function OverTime({ report, given, aim, isExample }: OverTimeProps) {
           <p class="fine-print">
             {timeline
               ? "A reading is drawn in the middle of its window, 0.4 s or 3 s, above the words that it measures. "
-              : report.loudness?.timeline === null && "This upload asked for no timeline (timeline=true), so there is no curve. "}
+              : report.loudness?.timeline === null &&
+                "This upload asked for no timeline (timeline=true), so there is no curve. "}
             Arrow keys move the cursor, plus and minus zoom{file && ", space plays"}.
           </p>
           {!file && !isExample && <BringFile report={report} onFile={setFile} />}

@@ -76,7 +76,9 @@ export function Readout({ playhead, timeline, spoken }: ReadoutProps) {
 
 /** The word in its sentence, with what fits around it. */
 function Said({ spoken, word, isNow }: { spoken: readonly Spoken[]; word: Spoken; isNow: boolean }) {
-  const words = spoken.slice(Math.max(0, word.index - 3), word.index + 12).filter((each) => each.segment === word.segment);
+  const words = spoken
+    .slice(Math.max(0, word.index - 3), word.index + 12)
+    .filter((each) => each.segment === word.segment);
   return (
     <>
       {words.map((each) => (
@@ -114,12 +116,7 @@ export function BringFile({ report, onFile }: BringProps) {
         Choose the file again
       </button>{" "}
       to hear it: it stays in this browser.
-      <input
-        ref={field}
-        type="file"
-        hidden
-        onChange={(event) => choose(event.currentTarget.files?.[0])}
-      />
+      <input ref={field} type="file" hidden onChange={(event) => choose(event.currentTarget.files?.[0])} />
     </p>
   );
 }

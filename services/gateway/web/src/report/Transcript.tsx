@@ -66,7 +66,11 @@ export function Transcript(props: TranscriptProps) {
       {transcript.model === DEMO_MODEL && <DemoNote />}
       {numbers}
       {transcript.segments.length ? (
-        <Words {...{ transcript, spoken, playhead, timeline, reader, matches }} speech={report.speech} chosen={matches[chosen] ?? null} />
+        <Words
+          {...{ transcript, spoken, playhead, timeline, reader, matches }}
+          speech={report.speech}
+          chosen={matches[chosen] ?? null}
+        />
       ) : (
         <p class="muted">{isOver ? "No speech was found." : "Listening …"}</p>
       )}
@@ -77,9 +81,9 @@ export function Transcript(props: TranscriptProps) {
 function DemoNote() {
   return (
     <p class="demo-note">
-      <strong>Heard by the demo model.</strong> It ships with decibus so that everything works without a
-      network, and knows 57 words: the numbers, and a few commands. It takes whatever it hears for one of them.
-      Set <code>DECIBUS_MODEL=small</code> for a real transcript.
+      <strong>Heard by the demo model.</strong> It ships with decibus so that everything works without a network, and
+      knows 57 words: the numbers, and a few commands. It takes whatever it hears for one of them. Set{" "}
+      <code>DECIBUS_MODEL=small</code> for a real transcript.
     </p>
   );
 }
@@ -134,6 +138,7 @@ function Words(props: WordsProps) {
     <ol
       ref={reader}
       class={lines.length > LONG ? "words-read long" : "words-read"}
+      lang={transcript.language ?? undefined}
       onKeyDown={key}
       onClick={(event) => {
         const word = wordOf(event);
@@ -188,8 +193,12 @@ function Line({ segment, words, timeline, reached, matches, chosen, rank }: Line
         {clock(segment.start, 1)}
         {segment.loudness_lufs != null && <span class="line-level">{measure(segment.loudness_lufs, "LUFS")}</span>}
       </span>
-      <span class="line-words">
-        {rank && <span class="rank">{rank}</span>}
+      <span class="line-words" dir="auto">
+        {rank && (
+          <span class="rank" lang="en">
+            {rank}
+          </span>
+        )}
         {words.map((word) => (
           <>
             {word.lead}

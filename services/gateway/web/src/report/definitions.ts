@@ -13,12 +13,10 @@ export const MEANS = {
   shortTerm: "The loudest 3 s, not gated (EBU Tech 3341).",
   samplePeak: "The largest sample, without looking between them.",
   clipped: "Samples at 0.9999 of full scale or over, in all channels.",
-  correlation:
-    "How much left and right have in common: 1 is mono, 0 is nothing, under 0 they cancel out in mono.",
+  correlation: "How much left and right have in common: 1 is mono, 0 is nothing, under 0 they cancel out in mono.",
   balance: "How much stronger one channel is than the other.",
   dc: "The mean of each channel, which should be zero: anything else takes headroom. The largest one is shown.",
   silence: "Before the first and after the last sample over −60 dBFS.",
-  speechGated:
-    "Loudness where there is speech, and only there. Music under the speech is measured with it.",
+  speechGated: "Loudness where there is speech, and only there. Music under the speech is measured with it.",
   speechRatio: "How much of the file is speech.",
 } as const;

@@ -88,9 +88,7 @@ function Balance({ report }: { report: Report }) {
   return (
     <section class="panel balance" aria-labelledby={id}>
       <header class="section-head">
-        <h3 id={id}>
-          Tonal balance{genre && <span class="muted"> next to {genre}</span>}
-        </h3>
+        <h3 id={id}>Tonal balance{genre && <span class="muted"> next to {genre}</span>}</h3>
       </header>
       <BandChart {...{ bands, genre }} picture={pictureOf(report, "tonal balance")} />
       {source && <p class="fine-print">The ranges: {source}.</p>}
@@ -100,7 +98,8 @@ function Balance({ report }: { report: Report }) {
 
 /** Say of what is not there whether it is still to come, or was not asked for. */
 function Missing({ report }: { report: Report }) {
-  const { status, errors, loudness, transcript } = report;
+  const { status, errors, loudness, transcript, output } = report;
+  if (output) return null; // a conversion, which measures nothing
   const isOver = status === "done" || status === "failed";
   const hasFailed = (task: string) => errors.some((error) => error.task === task);
   const lines = [

@@ -3,9 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { AudioFormat } from "../api/types";
 import type { Peaks } from "../charts/peaks";
 
-export type Waveform =
-  | { state: "none" | "drawing" | "too long" | "undecoded" }
-  | { state: "drawn"; peaks: Peaks };
+export type Waveform = { state: "none" | "drawing" | "too long" | "undecoded" } | { state: "drawn"; peaks: Peaks };
 
 /** Draw the waveform of a local file, in its own time; the code for it comes when there is one. */
 export function useWaveform(file: File | null, audio: AudioFormat | null): Waveform {

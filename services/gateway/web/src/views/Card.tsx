@@ -5,6 +5,7 @@ import type { Report } from "../api/types";
 import { cancel, dismiss, type Phase, retry, type Sending } from "../desk";
 import { duration, level, size } from "../format";
 import { Bar } from "../parts/Bar";
+import { toHeading } from "../parts/Heading";
 import { Icon } from "../parts/Icon";
 import { LateReport } from "../parts/Report";
 import { Trouble } from "../parts/Trouble";
@@ -15,17 +16,24 @@ export function Card({ sending, isAlone }: { sending: Sending; isAlone: boolean 
   const { file } = sending;
   const phase = sending.phase.value;
   const isShown = useSignal<boolean | null>(null);
+  const card = useRef<HTMLElement>(null);
   const isOpen = phase.name === "over" && (isShown.value ?? isAlone);
   return (
     <li>
-      <article class={`card panel ${phase.name}`} aria-label={file.name}>
+      <article ref={card} class={`card panel ${phase.name}`} aria-label={file.name} tabIndex={-1}>
         <header class="card-head">
           <div class="card-name">
             <h2>{file.name}</h2>
             <p class="muted">{about(file, phase)}</p>
           </div>
           <div class="row">
-            <Buttons sending={sending} phase={phase} isOpen={isOpen} onToggle={() => (isShown.value = !isOpen)} />
+            <Buttons
+              sending={sending}
+              phase={phase}
+              isOpen={isOpen}
+              onToggle={() => (isShown.value = !isOpen)}
+              onAct={() => card.current?.focus()}
+            />
           </div>
         </header>
         <Progress phase={phase} sending={sending} />
@@ -60,10 +68,20 @@ interface ButtonsProps {
   phase: Phase;
   isOpen: boolean;
   onToggle: () => void;
+  /** Called when the button itself goes, as its file is somewhere else then. */
+  onAct: () => void;
 }
 
-function Buttons({ sending, phase, isOpen, onToggle }: ButtonsProps) {
+function Buttons({ sending, phase, isOpen, onToggle, onAct }: ButtonsProps) {
   const { name } = sending.file;
+  const act = (what: (sending: Sending) => void) => () => {
+    what(sending);
+    onAct();
+  };
+  const remove = () => {
+    dismiss(sending);
+    toHeading();
+  };
   switch (phase.name) {
     case "over":
       return (
@@ -72,7 +90,9 @@ function Buttons({ sending, phase, isOpen, onToggle }: ButtonsProps) {
             {isOpen ? "Fold" : "Show here"}
           </button>
           <a class="button quiet" href={`#/report/${phase.token}`}>
-            Open the report
+            <span>
+              Open the report<span class="sr-only"> of {name}</span>
+            </span>
             <Icon name="arrow" />
           </a>
         </>
@@ -81,17 +101,17 @@ function Buttons({ sending, phase, isOpen, onToggle }: ButtonsProps) {
     case "cancelled":
       return (
         <>
-          <button type="button" class="button quiet" onClick={() => retry(sending)}>
+          <button type="button" class="button quiet" onClick={act(retry)}>
             Try again
           </button>
-          <button type="button" class="button quiet" onClick={() => dismiss(sending)} aria-label={`Remove ${name}`}>
+          <button type="button" class="button quiet" onClick={remove} aria-label={`Remove ${name}`}>
             <Icon name="cross" />
           </button>
         </>
       );
     default:
       return (
-        <button type="button" class="button quiet" onClick={() => cancel(sending)}>
+        <button type="button" class="button quiet" onClick={act(cancel)}>
           Cancel
         </button>
       );

@@ -5,12 +5,14 @@ import { Heading } from "../parts/Heading";
 import { LateReport } from "../parts/Report";
 import { Trouble } from "../parts/Trouble";
 import { useAnswer } from "../parts/useAnswer";
+import { useTitle } from "../parts/useTitle";
 import { go } from "../router";
 
 /** A report of the library. */
 export function Kept({ id }: { id: string }) {
   const { value: report, refusal } = useAnswer((signal) => open(id, signal), id).value;
   const name = report ? (report.filename ?? "Without a name") : refusal ? "This report is not here" : "Report";
+  useTitle(name);
   const drop = async () => {
     await remove(id);
     go("#/library");

@@ -5,7 +5,7 @@ import { apiKey, Refusal } from "../api/client";
 import { type Entry, list, type Query, remove } from "../api/library";
 import { clock, level, when } from "../format";
 import { Delete } from "../parts/Delete";
-import { Heading } from "../parts/Heading";
+import { Heading, toHeading } from "../parts/Heading";
 import { Icon } from "../parts/Icon";
 import { Trouble } from "../parts/Trouble";
 import { languageName, wish } from "./options";
@@ -86,6 +86,7 @@ function useShelf(query: Query) {
   const more = () => void read(shelf.peek().next, new AbortController().signal);
 
   const drop = (entry: Entry) => {
+    toHeading();
     const before = shelf.peek();
     shelf.value = { ...before, entries: before.entries.filter(({ id }) => id !== entry.id) };
     remove(entry.id).catch((error: unknown) => {

@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 
 import { sendings, take } from "../desk";
 import { example } from "../example";
@@ -14,9 +14,6 @@ export function Measure() {
   const list = sendings.value;
   const isFirst = list.length === 0;
   useEffect(LateReport.prepare, []);
-  const onFiles = useCallback((files: File[]) => {
-    if (files.length) take(files, wishes.peek());
-  }, []);
   return (
     <>
       <section class={isFirst ? "hero" : "hero small"} aria-labelledby="view">
@@ -31,7 +28,7 @@ export function Measure() {
         )}
       </section>
       <section class="intake panel" aria-label="Upload">
-        <DropZone onFiles={onFiles} isSmall={!isFirst} />
+        <DropZone onFiles={(files) => take(files, wishes.peek())} isSmall={!isFirst} />
         <Options />
       </section>
       {isFirst ? (

@@ -47,7 +47,7 @@ export function Options() {
       <Choice label="Keep the report" value={retention} onChange={(value) => wish({ retention: value as Retention })}>
         <option value="ttl">15 minutes</option>
         <option value="library">In the library</option>
-        <option value="once">Until it is read</option>
+        <option value="once">Until first download</option>
       </Choice>
     </fieldset>
   );

@@ -12,6 +12,7 @@ import { Delete } from "../parts/Delete";
 import { Heading } from "../parts/Heading";
 import { LateReport } from "../parts/Report";
 import { Trouble } from "../parts/Trouble";
+import { useTitle } from "../parts/useTitle";
 import { go } from "../router";
 import { Expiry } from "./Expiry";
 import { stage } from "./stages";
@@ -30,6 +31,7 @@ export function ReportPage({ token }: { token: string }) {
   const state = useFollowed(token);
   const { report, refusal, update, heard } = state;
   const name = report?.filename ?? (refusal ? "This report is not here" : "Report");
+  useTitle(name);
   return (
     <>
       <header class="report-head">

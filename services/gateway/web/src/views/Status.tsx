@@ -205,16 +205,30 @@ function ModelList() {
       <h2 id="models">Speech models</h2>
       {refusal && <Trouble refusal={refusal} />}
       {value && !value.data.length && <p class="muted">No transcriber is there to say.</p>}
-      {value && (
-        <ul class="pills">
-          {value.data.map(({ id, root }) => (
+      {value && <Names models={value} />}
+    </section>
+  );
+}
+
+/** The models themselves, and the names that only stand for one of them. */
+function Names({ models: { data } }: { models: Models }) {
+  const aliases = data.filter(({ id, root }) => root && root !== id);
+  return (
+    <>
+      <ul class="pills">
+        {data
+          .filter((model) => !aliases.includes(model))
+          .map(({ id }) => (
             <li key={id} class="pill">
-              <span>{id}</span>
-              {root && root !== id && <span class="muted">is {root}</span>}
+              {id}
             </li>
           ))}
-        </ul>
+      </ul>
+      {aliases.length > 0 && (
+        <p class="muted small-print">
+          Programs may also ask for {aliases.map(({ id }) => id).join(", ")}, and get {aliases[0]?.root}.
+        </p>
       )}
-    </section>
+    </>
   );
 }
