@@ -25,7 +25,8 @@ STYLE: Final = """
 html { background: Canvas; color: CanvasText }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 1.5rem 1rem;
   overflow-wrap: anywhere }
-form.upload { display: grid; gap: 1rem; border: 2px dashed var(--line); border-radius: .5rem;
+form.upload { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem;
+  border: 2px dashed var(--line); border-radius: .5rem;
   padding: 1.5rem }
 label { display: block }
 input, select, button { font: inherit; max-width: 100% }
@@ -36,7 +37,8 @@ table { border-collapse: collapse; width: 100% }
 caption { text-align: start; font-weight: bold; padding: 1rem 0 .3rem }
 th, td { text-align: start; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; overflow-wrap: normal }
-td.number { text-align: end; white-space: nowrap; font-variant-numeric: tabular-nums }
+td.number, thead th { text-align: end; white-space: nowrap; font-variant-numeric: tabular-nums }
+thead th:first-child, thead th.text { text-align: start }
 ul.plain { list-style: none; padding: 0 }
 .ok { color: var(--ok) } .note { color: var(--note) } .warn { color: var(--warn) }
 progress { width: 100% }
@@ -265,14 +267,14 @@ def _transcript(transcript: ReportTranscript) -> Markup:
     if not transcript.segments:
         return joined([tag("h2", "Transcript"), tag("p", "No speech was heard.")])
     rows = [_spoken(segment, transcript.language) for segment in transcript.segments]
-    return _table("Transcript", ["Time", "Loudness", "Words"], rows)
+    return _table("Transcript", ["Time", "Loudness", "Words"], rows, text="Words")
 
 
 def _spoken(segment: SpokenSegment, language: str | None) -> Markup:
     minutes, seconds = divmod(segment.start, 60.0)
     return tag(
         "tr",
-        tag("td", f"{minutes:.0f}:{seconds:04.1f}", class_="number"),
+        tag("td", f"{minutes:.0f}:{seconds:04.1f}"),
         tag("td", _number(segment.loudness_lufs, "LUFS"), class_="number"),
         tag("td", segment.text.strip(), lang=segment.language or language, dir="auto"),
     )
@@ -306,8 +308,12 @@ def _delete(token: str) -> Markup:
     return tag("form", button, action=f"/plain/{token}/delete", method="post")
 
 
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Markup]) -> Markup:
-    head = tag("thead", tag("tr", [tag("th", each, scope="col") for each in heads]))
+def _table(
+    caption: str, heads: Sequence[str], rows: Sequence[Markup], *, text: str | None = None
+) -> Markup:
+    """Make a table of numbers; the first column has none, and neither has the one named `text`."""
+    named = [tag("th", each, scope="col", class_=each == text and "text") for each in heads]
+    head = tag("thead", tag("tr", named))
     table = tag(
         "table", tag("caption", caption), head if any(heads) else None, tag("tbody", list(rows))
     )
@@ -324,7 +330,7 @@ def _number(value: float | None, unit: str = "", *, sign: bool = False) -> str:
     if value is None:
         return _NONE
     rounded = round(value, 1) + 0.0
-    text = f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
+    text = f"{rounded:+.1f}" if sign and rounded else f"{rounded:.1f}"
     return f"{text.replace('-', '−')} {unit}".strip()
 
 

@@ -14,10 +14,12 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 
+from services.gateway.keys import digest
 from tests.conftest import SERVERS, WEB, NatsServer
 from tests.processes import Service, free_port, wait_for
 
 AXE: Final = WEB / "node_modules" / "axe-core" / "axe.min.js"
+KEY: Final = "a" * 40
 _TELL: Final = """addEventListener("securitypolicyviolation", ({violatedDirective, blockedURI}) =>
   console.error(`policy: ${violatedDirective} refuses ${blockedURI}`));"""
 _THEMES: Final = ("light", "dark")
@@ -25,10 +27,15 @@ _THEMES: Final = ("light", "dark")
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Where the gateways are: `hasty_url` is one whose reports expire within a second."""
+    """
+    Where the gateways are.
+
+    The reports of `hasty_url` expire within a second; `locked_url` asks for the key `KEY`.
+    """
 
     url: str
     hasty_url: str
+    locked_url: str
     workers: tuple[Service, ...]
 
     @property
@@ -56,19 +63,21 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     server = NatsServer(SERVERS[version], version, folder / "nats")
     server.start()
     env = {"NATS_URL": server.url, "DECIBUS_MODEL": "demo", "RATE_LIMIT": "0"}
-    ports = [free_port(), free_port()]
+    ports = [free_port() for _ in range(3)]
     hasty = {"HTTP_PORT": str(ports[1]), "REPORT_TTL_S": "1"}
+    locked = {"HTTP_PORT": str(ports[2]), "API_KEYS": f"alice:{digest(KEY).hex()}"}
     started = [
         Service("analyzer", env, folder / "analyzer.log"),
         Service("transcriber", env, folder / "transcriber.log"),
         Service("gateway", env | {"HTTP_PORT": str(ports[0])}, folder / "gateway.log"),
         Service("gateway", env | hasty, folder / "hasty.log"),
+        Service("gateway", env | locked, folder / "locked.log"),
     ]
     try:
         for each in started:
             each.until_ready()
         urls = [f"http://127.0.0.1:{port}" for port in ports]
-        yield Pipeline(urls[0], urls[1], tuple(started[:2]))
+        yield Pipeline(*urls, workers=tuple(started[:2]))
     finally:
         for each in started:
             each.kill()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Dialog, FilePayload, Locator, Page, expect
 
-from tests.page.conftest import Pipeline, Visit, until
+from tests.page.conftest import KEY, Pipeline, Visit, until
 from tests.page.proxy import Proxy
 from tests.signals import encode, sine
 from tests.speech import say, silence, wav
@@ -242,6 +242,20 @@ def tab_to(page: Page, name: str) -> None:
     pytest.fail(f"the Tab key does not lead to {name}")
 
 
+def test_where_a_key_is_asked_for_the_page_asks_for_it(visit: Open, pipeline: Pipeline) -> None:
+    tab = visit(pipeline.locked_url)
+    tab.expect_trouble("401")
+    page = tab.page
+    page.goto("/")
+
+    choose(page, ("take.wav", TONE))
+    page.get_by_label("API key").get_by_role("textbox").fill(KEY)
+    page.get_by_role("button", name="Use this key").click()
+    card(page, "take.wav").get_by_role("button", name="Try again").click()
+
+    done(page, "take.wav")
+
+
 @pytest.mark.espeak
 def test_what_is_kept_is_found_by_its_words_and_deleted(visit: Open, pipeline: Pipeline) -> None:
     spoken = wav(silence(0.5), say("seven three nine"), silence(0.5)).read()
@@ -269,13 +283,16 @@ def test_what_is_kept_is_found_by_its_words_and_deleted(visit: Open, pipeline: P
     expect(shelf.get_by_role("link", name="count.wav")).to_have_count(0)
 
 
-def test_without_a_script_a_file_becomes_a_report_as_well(visit: Open, tmp_path: Path) -> None:
+def test_without_a_script_a_file_becomes_a_report_as_well(
+    visit: Open, pipeline: Pipeline, tmp_path: Path
+) -> None:
     tab = visit(java_script_enabled=False)
     page = tab.page
-    page.goto("/plain")
+    page.goto(f"{pipeline.locked_url}/plain")
     take = tmp_path / "take.wav"
     take.write_bytes(encode(sine(3.0, -20.0, hz=997.0), 48_000, "wav16"))
 
+    page.get_by_label("Your API key").fill(KEY)
     page.locator("input[type=file]").set_input_files(take)
     page.get_by_label("Genre").select_option("pop")
     page.get_by_role("button", name="Measure").click()
