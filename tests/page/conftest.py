@@ -77,7 +77,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         for each in started:
             each.until_ready()
         urls = [f"http://127.0.0.1:{port}" for port in ports]
-        yield Pipeline(*urls, workers=tuple(started[:2]))
+        yield Pipeline(urls[0], urls[1], urls[2], workers=tuple(started[:2]))
     finally:
         for each in started:
             each.kill()
