@@ -15,6 +15,7 @@ describe("where a file is, in words", () => {
     ["Arriving, the gateway puts it away", { name: "uploading", share: 1 }],
     ["Queued, next", working("queued", { queue: { position: 1, eta_s: null } })],
     ["Queued, 2 before it, done in about 13 s", working("queued", { queue: { position: 3, eta_s: 12.6 } })],
+    ["Queued, 3 before it", working("running", { progress: 0.5, queue: { position: 4, eta_s: null } })],
     ["Measuring, 30 %", working("running", { progress: 0.3 })],
     ["Listening, 60 %; the live line is down, asking instead", working("running", { progress: 0.6 }, "polling")],
   ])("tells %s", (words, phase) => {
