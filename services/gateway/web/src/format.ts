@@ -52,11 +52,6 @@ export function percent(share: number | null | undefined, digits = 0): string {
   return share == null ? NOTHING : `${(share * 100).toFixed(digits)} %`;
 }
 
-/** A frequency: 250 Hz, 4 kHz. */
-export function hertz(value: number): string {
-  return value < 1000 ? `${value} Hz` : `${value / 1000} kHz`;
-}
-
 /** An instant, as the visitor's calendar and clock have it. */
 export function when(instant: string): string {
   return new Date(instant).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });

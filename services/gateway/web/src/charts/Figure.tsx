@@ -1,3 +1,5 @@
+import "./charts.css";
+
 import type { ComponentChildren, RefObject } from "preact";
 import { useState } from "preact/hooks";
 

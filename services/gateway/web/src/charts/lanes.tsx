@@ -112,14 +112,19 @@ export function SpeechLane(props: SpeechLaneProps) {
         .map((segment) => {
           const begin = Math.max(left, x(segment.start));
           const wide = Math.max(1, Math.min(right, x(segment.end)) - begin - 1);
-          const sign = { [loudest ?? -1]: "▲ ", [quietest ?? -1]: "▼ " }[segment.id] ?? "";
+          const sign = loudest === quietest ? "" : { [loudest ?? -1]: "▲", [quietest ?? -1]: "▼" }[segment.id];
           const kind = sign ? "speech marked" : "speech";
           return (
             <g>
               <rect class={kind} x={begin} y={top} width={wide} height={height} rx={3} />
               <text class="speech-text" x={begin + 5} y={top + height / 2} dominant-baseline="central">
-                {fitted(sign, segment.text.trim(), wide - 8)}
+                {fitted(segment.text.trim(), wide - 8)}
               </text>
+              {sign && (
+                <text class="speech-sign" x={begin + wide / 2} y={top - 2} text-anchor="middle">
+                  {sign}
+                </text>
+              )}
             </g>
           );
         })}
@@ -147,8 +152,8 @@ export function TimeAxis({ view, x, top }: Omit<LaneProps, "height">) {
 }
 
 /** As much of a text as there is room for, a letter taking six pixels. */
-function fitted(sign: string, text: string, wide: number): string {
-  const room = Math.floor(wide / 6) - sign.length;
-  if (room < 3) return wide > 9 ? sign.trim() : "";
-  return sign + (text.length <= room ? text : `${text.slice(0, room - 1).trimEnd()}…`);
+function fitted(text: string, wide: number): string {
+  const room = Math.floor(wide / 6);
+  if (room < 3) return "";
+  return text.length <= room ? text : `${text.slice(0, room - 1).trimEnd()}…`;
 }

@@ -19,7 +19,7 @@ const MAX_STEPS = 65_536;
 const SLICE = 48_000;
 
 /** Return how far apart the steps of a waveform are, for audio of this length. */
-export function stepOf(durationS: number): number {
+function stepOf(durationS: number): number {
   return Math.max(MIN_STEP_S, durationS / MAX_STEPS);
 }
 

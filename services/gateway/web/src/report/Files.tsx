@@ -39,7 +39,7 @@ interface Expiry {
 }
 
 function about({ expires_at }: Report, { words, isOver }: Expiry): string {
-  if (isOver) return `The report has ${words}: its link and its files are gone. What you see is this page’s copy.`;
+  if (isOver) return `The report ${words}: its link and its files are gone. What you see is this page’s copy.`;
   if (expires_at) return `Whoever has the link can read this report. It ${words}.`;
   return "Kept in the library until it is deleted.";
 }

@@ -58,6 +58,7 @@ export function OverTime({ report, given, aim, isExample }: OverTimeProps) {
               ? "A reading is drawn in the middle of its window, 0.4 s or 3 s, above the words that it measures. "
               : report.loudness?.timeline === null &&
                 "This upload asked for no timeline (timeline=true), so there is no curve. "}
+            {speech?.loudest_segment != null && "▲ and ▼ are the loudest and the quietest sentence. "}
             Arrow keys move the cursor, plus and minus zoom{file && ", space plays"}.
           </p>
           {!file && !isExample && <BringFile report={report} onFile={setFile} />}

@@ -8,7 +8,7 @@ export function expiryOf(expiresAt: Date, now: Date, at = timeOfDay): string {
 }
 
 /** Say how long, to the minute, and to the second at the end. */
-export function inWords(seconds: number): string {
+function inWords(seconds: number): string {
   if (seconds < 60) return several(Math.ceil(seconds), "second");
   if (seconds < 5400) return several(Math.round(seconds / 60), "minute");
   if (seconds < 129_600) return several(Math.round(seconds / 3600), "hour");

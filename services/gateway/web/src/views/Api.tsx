@@ -45,9 +45,12 @@ export function Api() {
         <Door name="OpenAI’s clients" line={python(origin)}>
           The official library, with another address. <code>stream=True</code> works, too.
         </Door>
-        <Door name="NATS" line="nats request audio.process --timeout 120s --raw --no-templates < take.wav">
+        <Door name="NATS" line="nats request audio.process --timeout 120s --raw --no-templates --force-stdin < take.wav">
           Without HTTP at all: the bytes are the request, the report is the reply. The server is the one that{" "}
           {host} is connected to.
+        </Door>
+        <Door name="Keep it, and find it" line={`curl -F file=@take.wav -F retention=library ${origin}/analyze\ncurl '${origin}/transcripts?q=take'`}>
+          What is kept stays until it is deleted. <code>in=text</code> searches the words, too.
         </Door>
         <Door name="Delete it" line={`curl -X DELETE ${origin}/result/TOKEN`}>
           Audio, report and results are gone from disk within seconds, unless another report shares them.

@@ -141,7 +141,7 @@ function Heard({ text }: { text: string[] }) {
     if (current) current.scrollTop = current.scrollHeight;
   }, [text.length]);
   return (
-    <p class="heard" ref={box} tabIndex={0} role="region" aria-label="Heard so far">
+    <p class="heard" ref={box} tabIndex={0} role="group" aria-label="Heard so far">
       {text.join(" ")}
     </p>
   );

@@ -42,6 +42,7 @@ interface Models {
 }
 
 const EVERY_S = 5;
+const DEMO = "decibus-demo";
 const WINDOWS = [
   ["1h", "The last hour"],
   ["24h", "A day"],
@@ -224,6 +225,9 @@ function Names({ models: { data } }: { models: Models }) {
             </li>
           ))}
       </ul>
+      {data.some(({ id }) => id === DEMO) && (
+        <p class="muted small-print">{DEMO} stands in where no other is to be had: it knows numbers and a few commands.</p>
+      )}
       {aliases.length > 0 && (
         <p class="muted small-print">
           Programs may also ask for {aliases.map(({ id }) => id).join(", ")}, and get {aliases[0]?.root}.

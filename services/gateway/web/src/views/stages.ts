@@ -25,9 +25,10 @@ export function stage(phase: Phase, tasks: Tasks): Stage | null {
   if (phase.name !== "working") return null;
   const { update, heard, via } = phase;
   const asked = via === "polling" ? "; the live line is down, asking instead" : "";
-  if (update.status === "queued")
-    return { title: "Queued", detail: place(update.queue) + asked, share: null };
   const last = heard.at(-1);
+  // One of its tasks may be done, and the other still wait.
+  if (update.status === "queued" || (update.queue && !last))
+    return { title: "Queued", detail: place(update.queue) + asked, share: update.progress || null };
   const isHearing = last !== undefined || tasks === "transcribe" || (tasks !== "loudness" && update.progress >= 0.5);
   const detail = last ? `at ${clock(last.end)} of the file` : `${Math.round(update.progress * 100)} %`;
   return { title: isHearing ? "Listening" : "Measuring", detail: detail + asked, share: update.progress };
