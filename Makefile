@@ -174,15 +174,15 @@ $(can_train):
 	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement tools/train_demo_model/requirements.txt && mv $@.new $@
 
+install_web = test -e $(web_installed) || { echo "installing what the page is built with into $(web)/node_modules"; \
+	( $(npm) ci ) && touch $(web_installed); }
 $(web_installed):
-	@echo "installing what the page is built with into $(web)/node_modules"
-	@$(npm) ci && touch "$(CURDIR)/$@"
+	@$(install_web)
 
 # A machine that cannot fetch what is needed still runs the pipeline; CI must have the page.
 $(web_built):
-	@echo "building the page"
-	@{ $(MAKE) --no-print-directory $(web_installed) && $(npm) run build --silent -- --logLevel warn \
-		&& touch "$(CURDIR)/$@"; } || { echo "decibus: the page could not be built: the gateway serves a plain one" >&2; test -z "$$CI"; }
+	@{ $(install_web); } && echo "building the page" && ( $(npm) run build --silent -- --logLevel warn ) \
+		&& touch $@ || { echo "decibus: the page could not be built: the gateway serves a plain one" >&2; test -z "$$CI"; }
 
 # Without espeak-ng some tests are left out, and say so; without nats-server there is nothing to test.
 programs: $(can_test)
