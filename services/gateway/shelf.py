@@ -27,8 +27,8 @@ from services.gateway.uploads import Uploads, Volume
 
 log = structlog.get_logger()
 
-MAX_BOOKS: Final = 100_000
-"""Some 60 MB. Of more, the oldest stand in no list; their tokens lead to them all the same."""
+MAX_BOOKS: Final = 50_000
+"""Some 55 MB. Of more, the oldest stand in no list; their tokens lead to them all the same."""
 MAX_TEXT_BYTES: Final = 64 << 20
 MAX_READS: Final = 32
 """How many texts one request may have read from NATS; then its cursor says where to go on."""
