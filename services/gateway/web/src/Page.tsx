@@ -101,9 +101,7 @@ function View({ here }: { here: Route }) {
 function Nowhere() {
   return (
     <section class="hero small">
-      <Heading>
-        There is nothing here
-      </Heading>
+      <Heading>There is nothing here</Heading>
       <p class="lead">
         The address leads nowhere. <a href="#/">Measure a file</a>
       </p>
@@ -139,7 +137,12 @@ function ThemeButton() {
   const now = theme.value;
   const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length]!;
   return (
-    <button type="button" class="button quiet theme" onClick={() => choose(next)} aria-label={`Colours: ${now}. Change to ${next}`}>
+    <button
+      type="button"
+      class="button quiet theme"
+      onClick={() => choose(next)}
+      aria-label={`Colours: ${now}. Change to ${next}`}
+    >
       <Icon name={now} />
       <span class="theme-name">{now}</span>
     </button>

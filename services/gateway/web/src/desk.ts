@@ -164,4 +164,3 @@ function gone(): Refusal {
     detail: "the report has expired or was deleted before it was complete",
   });
 }
-

@@ -13,7 +13,9 @@ function together(levels: readonly number[]): number {
 
 /** The momentary windows that lie within a time, from end to end. */
 function within(start: number, end: number): number[] {
-  return momentary.filter((lufs, k) => lufs !== null && (k + 1) * step_s - 0.4 >= start && (k + 1) * step_s <= end) as number[];
+  return momentary.filter(
+    (lufs, k) => lufs !== null && (k + 1) * step_s - 0.4 >= start && (k + 1) * step_s <= end,
+  ) as number[];
 }
 
 test("the example's loudness is that of its curve", () => {

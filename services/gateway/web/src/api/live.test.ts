@@ -56,10 +56,13 @@ describe("following a report", () => {
   });
 
   it("asks when the socket is cut, and then goes back to one", async () => {
-    const { made, waits } = world([
-      ["running", 1006],
-      ["running", "done", 1000],
-    ], ["running", "running"]);
+    const { made, waits } = world(
+      [
+        ["running", 1006],
+        ["running", "done", 1000],
+      ],
+      ["running", "running"],
+    );
 
     const { end, seen } = await told(made);
 
@@ -88,16 +91,16 @@ describe("following a report", () => {
     expect(pauses).toEqual([2000, 4000]);
   });
 
-  it.each([[[[4404]], []], [[["running", 1012]], [null]]] as [(State | number)[][], null[]][])(
-    "tells that a report has gone: %j",
-    async (sockets, polls) => {
-      const { made } = world(sockets, polls);
+  it.each([
+    [[[4404]], []],
+    [[["running", 1012]], [null]],
+  ] as [(State | number)[][], null[]][])("tells that a report has gone: %j", async (sockets, polls) => {
+    const { made } = world(sockets, polls);
 
-      const { end } = await told(made);
+    const { end } = await told(made);
 
-      expect(end).toBe("gone");
-    },
-  );
+    expect(end).toBe("gone");
+  });
 
   it("stops when it is told to", async () => {
     const ending = new AbortController();

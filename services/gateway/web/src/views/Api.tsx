@@ -12,12 +12,10 @@ export function Api() {
   return (
     <>
       <section class="hero small">
-        <Heading>
-          API
-        </Heading>
+        <Heading>API</Heading>
         <p class="lead">
-          Whatever door a file comes in by, the report is the same one. These lines are for this gateway; only the file’s
-          name is yours. <a href={at("/schema")}>The OpenAPI document</a> describes every route.
+          Whatever door a file comes in by, the report is the same one. These lines are for this gateway; only the
+          file’s name is yours. <a href={at("/schema")}>The OpenAPI document</a> describes every route.
         </p>
       </section>
       <div class="doors">
@@ -25,12 +23,15 @@ export function Api() {
           The answer is the report, once all of it is there, and at most after 60 s. With an API key, where the gateway
           wants one: <code>-H 'X-API-Key: …'</code>.
         </Door>
-        <Door name="Several, and no waiting" line={`curl -F file=@take.wav -F file=@other.flac '${origin}/analyze?wait=0'`}>
+        <Door
+          name="Several, and no waiting"
+          line={`curl -F file=@take.wav -F file=@other.flac '${origin}/analyze?wait=0'`}
+        >
           The answer comes at once, with a token for each file. <code>Prefer: respond-async</code> is the same.
         </Door>
         <Door name="Ask for the report" line={`curl '${origin}/result/TOKEN?wait=30'`}>
-          Waits until it is complete. <code>.txt .srt .vtt .json</code> after the token give the transcript in that form,{" "}
-          <code>.csv</code> the loudness over time.
+          Waits until it is complete. <code>.txt .srt .vtt .json</code> after the token give the transcript in that
+          form, <code>.csv</code> the loudness over time.
         </Door>
         <Door name="Watch it" line={`curl -N ${origin}/events/TOKEN`}>
           Server-Sent Events: progress, the place in the queue, every segment as it is heard. By WebSocket it is{" "}
@@ -40,16 +41,23 @@ export function Api() {
           name="Another format"
           line={`curl -F file=@take.wav -F extension=mp3 -F bit_rate=320 -o take.mp3 ${origin}/transcode`}
         >
-          mp3, wav, flac, ogg, opus, m4a; with <code>sample_rate</code>, <code>bit_depth</code> and <code>channels</code>.
+          mp3, wav, flac, ogg, opus, m4a; with <code>sample_rate</code>, <code>bit_depth</code> and{" "}
+          <code>channels</code>.
         </Door>
         <Door name="OpenAI’s clients" line={python(origin)}>
           The official library, with another address. <code>stream=True</code> works, too.
         </Door>
-        <Door name="NATS" line="nats request audio.process --timeout 120s --raw --no-templates --force-stdin < take.wav">
-          Without HTTP at all: the bytes are the request, the report is the reply. The server is the one that{" "}
-          {host} is connected to.
+        <Door
+          name="NATS"
+          line="nats request audio.process --timeout 120s --raw --no-templates --force-stdin < take.wav"
+        >
+          Without HTTP at all: the bytes are the request, the report is the reply. The server is the one that {host} is
+          connected to.
         </Door>
-        <Door name="Keep it, and find it" line={`curl -F file=@take.wav -F retention=library ${origin}/analyze\ncurl '${origin}/transcripts?q=take'`}>
+        <Door
+          name="Keep it, and find it"
+          line={`curl -F file=@take.wav -F retention=library ${origin}/analyze\ncurl '${origin}/transcripts?q=take'`}
+        >
           What is kept stays until it is deleted. <code>in=text</code> searches the words, too.
         </Door>
         <Door name="Delete it" line={`curl -X DELETE ${origin}/result/TOKEN`}>

@@ -136,12 +136,15 @@ function Progress({ phase, sending }: { phase: Phase; sending: Sending }) {
 /** What was heard so far; it stays at its end unless somebody scrolls back. */
 function Heard({ text }: { text: string[] }) {
   const box = useRef<HTMLParagraphElement>(null);
+  const isAtEnd = useRef(true);
   useEffect(() => {
-    const { current } = box;
-    if (current) current.scrollTop = current.scrollHeight;
+    if (box.current && isAtEnd.current) box.current.scrollTop = box.current.scrollHeight;
   }, [text.length]);
+  const look = ({ currentTarget: { scrollHeight, scrollTop, clientHeight } }: { currentTarget: HTMLElement }) => {
+    isAtEnd.current = scrollHeight - scrollTop - clientHeight < 8;
+  };
   return (
-    <p class="heard" ref={box} tabIndex={0} role="group" aria-label="Heard so far">
+    <p class="heard" ref={box} tabIndex={0} role="group" aria-label="Heard so far" onScroll={look}>
       {text.join(" ")}
     </p>
   );

@@ -15,8 +15,12 @@ export function DropZone({ onFiles, isSmall }: { onFiles: (files: File[]) => voi
     <div class={`drop${isSmall ? " small" : ""}${isOver.value ? " over" : ""}`}>
       {!isSmall && <Lights />}
       <div class="drop-words">
-        <p class="drop-title">{isOver.value ? "Let go" : isSmall ? "Drop more audio anywhere" : "Drop audio anywhere"}</p>
-        {!isSmall && <p class="muted">WAV, FLAC, MP3, AAC, Ogg, Opus or a video’s sound; 100 MB and six minutes each.</p>}
+        <p class="drop-title">
+          {isOver.value ? "Let go" : isSmall ? "Drop more audio anywhere" : "Drop audio anywhere"}
+        </p>
+        {!isSmall && (
+          <p class="muted">WAV, FLAC, MP3, AAC, Ogg, Opus or a video’s sound; 100 MB and six minutes each.</p>
+        )}
       </div>
       <button type="button" class={`button${isSmall ? "" : " primary"}`} onClick={() => input.current?.click()}>
         <Icon name="upload" />

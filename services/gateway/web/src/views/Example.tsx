@@ -12,9 +12,7 @@ export function ExamplePage() {
       <header class="report-head">
         <div>
           <p class="label">A made example</p>
-          <Heading>
-            {report.filename}
-          </Heading>
+          <Heading>{report.filename}</Heading>
           <p class="muted">Nobody has recorded this song. Every number is one it could have.</p>
         </div>
         <a class="button primary" href="#/">

@@ -24,9 +24,7 @@ export function Kept({ id }: { id: string }) {
           <p class="label">
             <a href="#/library">Library</a>
           </p>
-          <Heading>
-            {name}
-          </Heading>
+          <Heading>{name}</Heading>
           {report && (
             <p class="muted">
               Kept since <time dateTime={report.created_at}>{when(report.created_at)}</time>, until it is deleted.

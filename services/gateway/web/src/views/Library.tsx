@@ -29,9 +29,7 @@ export function Library() {
   return (
     <>
       <section class="hero small">
-        <Heading>
-          Library
-        </Heading>
+        <Heading>Library</Heading>
         <p class="lead">Reports that were kept on purpose, newest first. They stay until somebody deletes them.</p>
       </section>
       <Search query={query.value} onChange={(change) => (query.value = { ...query.peek(), ...change })} />
@@ -133,7 +131,9 @@ function Line({ entry, onDelete }: { entry: Entry; onDelete: () => void }) {
         <strong>{name}</strong>
         <span class="muted excerpt">{entry.excerpt || "No words"}</span>
       </a>
-      <span class="shelf-fact">{level(entry.integrated_lufs)} <span class="unit">LUFS</span></span>
+      <span class="shelf-fact">
+        {level(entry.integrated_lufs)} <span class="unit">LUFS</span>
+      </span>
       <span class="shelf-fact">{entry.audio_length === null ? "" : clock(entry.audio_length)}</span>
       <span class="shelf-fact">{entry.language ? languageName(entry.language) : ""}</span>
       <time class="shelf-fact muted" dateTime={entry.created_at}>
@@ -145,7 +145,8 @@ function Line({ entry, onDelete }: { entry: Entry; onDelete: () => void }) {
 }
 
 function Empty({ words }: { words: string }) {
-  if (words) return <p class="empty muted">Nothing has “{words}” in its name. Try another word, or search the words too.</p>;
+  if (words)
+    return <p class="empty muted">Nothing has “{words}” in its name. Try another word, or search the words too.</p>;
   return (
     <div class="empty">
       <p class="muted">Nothing is kept yet. Choose “Keep the report: In the library” when you measure a file.</p>

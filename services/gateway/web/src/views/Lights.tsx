@@ -38,6 +38,7 @@ function Stack({ state, column, from, to }: { state: string; column: number; fro
 function heightAt(column: number): number {
   const at = column / (COLUMNS - 1);
   const swell = Math.sin(Math.PI * at) ** 0.8;
-  const wave = 0.55 + 0.22 * Math.sin(column * 0.55) + 0.16 * Math.sin(column * 1.37 + 1) + 0.1 * Math.sin(column * 2.9);
+  const wave =
+    0.55 + 0.22 * Math.sin(column * 0.55) + 0.16 * Math.sin(column * 1.37 + 1) + 0.1 * Math.sin(column * 2.9);
   return Math.max(1, Math.round(ROWS * swell * wave));
 }

@@ -17,9 +17,7 @@ export function Measure() {
   return (
     <>
       <section class={isFirst ? "hero" : "hero small"} aria-labelledby="view">
-        <Heading class={isFirst ? "display" : ""}>
-          {isFirst ? "Every level. Every word." : "Measure"}
-        </Heading>
+        <Heading class={isFirst ? "display" : ""}>{isFirst ? "Every level. Every word." : "Measure"}</Heading>
         {isFirst && (
           <p class="lead">
             Drop a mix, a master or an episode. What comes back: its loudness and true peak by the broadcast standards,

@@ -37,9 +37,7 @@ export function ReportPage({ token }: { token: string }) {
       <header class="report-head">
         <div>
           <p class="label">Report</p>
-          <Heading>
-            {name}
-          </Heading>
+          <Heading>{name}</Heading>
           {report && (
             <p class="muted">
               {facts(report)}

@@ -55,9 +55,7 @@ export function Status() {
   return (
     <>
       <section class="hero small">
-        <Heading>
-          Status
-        </Heading>
+        <Heading>Status</Heading>
         <p class="lead">Looked at every {EVERY_S} seconds, while this tab is.</p>
       </section>
       <Ready />
@@ -226,7 +224,9 @@ function Names({ models: { data } }: { models: Models }) {
           ))}
       </ul>
       {data.some(({ id }) => id === DEMO) && (
-        <p class="muted small-print">{DEMO} stands in where no other is to be had: it knows numbers and a few commands.</p>
+        <p class="muted small-print">
+          {DEMO} stands in where no other is to be had: it knows numbers and a few commands.
+        </p>
       )}
       {aliases.length > 0 && (
         <p class="muted small-print">

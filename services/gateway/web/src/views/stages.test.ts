@@ -5,7 +5,16 @@ import type { Phase } from "../desk";
 import { said, stage } from "./stages";
 
 function working(status: State, change: Partial<Update> = {}, via: "socket" | "polling" = "socket"): Phase {
-  const update: Update = { type: "state", revision: 1, status, progress: 0, queue: null, segments: [], report: null, ...change };
+  const update: Update = {
+    type: "state",
+    revision: 1,
+    status,
+    progress: 0,
+    queue: null,
+    segments: [],
+    report: null,
+    ...change,
+  };
   return { name: "working", token: "t", update, heard: [], via };
 }
 
