@@ -21,6 +21,15 @@ BUILDER ?= $(shell for each in docker podman buildah; do \
 	$$each info >/dev/null 2>&1 && echo $$each && break; done)
 TARGETS ?= $(SERVICES)
 
+# The page: what it is made of, and whether it can be made here. Vite 7 says which node it needs.
+web := services/gateway/web
+web_sources := $(sort $(shell find $(web) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null))
+web_installed := $(web)/node_modules/.installed-$(call sum,$(web)/package-lock.json)
+web_built := $(web)/dist/.built-$(call sum,$(web_sources))
+has_node := $(shell command -v npm >/dev/null && node -e 'const [major, minor] = process.versions.node.split(".").map(Number); \
+	process.exit(major > 22 || (major == 22 && minor >= 12) || (major == 20 && minor >= 19) ? 0 : 1)' 2>/dev/null && echo yes)
+npm = cd $(web) && npm --loglevel=error
+
 can_run := $(venv)/.can-run-$(call sum,pyproject.toml laptop/requirements.txt)
 can_test := $(venv)/.can-test-$(call sum,pyproject.toml laptop/requirements.txt tests/requirements.txt)
 peer := .tools/peer-$(call sum,bench/peer/requirements.txt)
@@ -30,17 +39,18 @@ go_tools := .tools/.go-$(call sum,tests/gotools/go.mod)
 chart_tools := .tools/.charts-$(call sum,tests/charts/gotools/go.mod tests/charts/gotools/score/go.mod)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead bench bench-race bench-blobs bench-dsp bench-files bench-sandbox bench-transcriber bench-transcoder bench-streams bench-health bench-flood bench-report demo-model lock licences audit influxd kube-linter images charts chart-readme clean programs
+.PHONY: help setup run test e2e chaos soak lint types format check conformance dashboards dead web bench bench-race bench-blobs bench-dsp bench-files bench-sandbox bench-transcriber bench-transcoder bench-streams bench-health bench-flood bench-report demo-model lock licences audit influxd kube-linter images charts chart-readme clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
-setup: $(can_test) programs $(go_tools) $(chart_tools) ## Install all that developing needs: .venv, .tools, system packages
+setup: $(can_test) programs web $(go_tools) $(chart_tools) ## Install all that developing needs: .venv, .tools, system packages
 
-run: $(can_run) ## Run the whole pipeline on this machine, until Ctrl-C
+run: $(can_run) web ## Run the whole pipeline on this machine, until Ctrl-C
 	@exec $(bin)/python -m laptop
 
 test: setup ## Run the tests on the newest nats-server, or SERVERS=all; ARGS="..." goes to pytest
+	$(if $(has_node),$(npm) test)
 	SERVERS=$(SERVERS) $(bin)/python -m pytest $(ARGS)
 
 e2e: setup ## Run only the tests of the whole pipeline, a process a service
@@ -58,8 +68,9 @@ lint: $(can_test) ## Check style, format and who imports whom
 	$(bin)/lint-imports
 	$(bin)/zizmor --offline --no-progress --quiet .github
 
-types: $(can_test) ## Check types
+types: $(can_test) $(if $(has_node),$(web_installed)) ## Check types
 	$(bin)/mypy
+	$(if $(has_node),$(npm) run check)
 
 format: $(can_test) ## Format, and mend what can be mended
 	$(bin)/ruff check --fix --exit-zero
@@ -75,6 +86,9 @@ conformance: $(can_test) ## Measure the cases of the standards, and write docs/c
 
 dashboards: $(can_test) ## Write the Grafana dashboards, charts/decibus/dashboards
 	$(bin)/python -m tools.dashboards
+
+web: $(if $(has_node),$(web_built)) ## Build the page, with node 20.19 or newer; else the gateway serves a plain one
+	@$(if $(has_node),:,echo "decibus: there is no node 20.19 or 22.12 here: the gateway serves a plain page" >&2; test -z "$$CI")
 
 dead: $(can_run) ## List what failed for good; ARGS="requeue KEY" queues it again
 	@$(bin)/python -m services.gateway.dead $(or $(ARGS),list)
@@ -154,7 +168,7 @@ charts: setup ## Run only the tests of the charts, the overlays and the images
 chart-readme: $(can_test) ## Write the charts' README.md from their values
 	@$(bin)/python charts/readme.py
 
-images: ## Build the images, with docker, podman or buildah; TARGETS="gateway transcriber-cuda" some
+images: web ## Build the images, with docker, podman or buildah; TARGETS="gateway transcriber-cuda" some
 	@test -n "$(BUILDER)" || { echo "there is no docker, podman or buildah that works here" >&2; exit 1; }
 	@set -e; for target in $(TARGETS); do set -x; \
 		$(BUILDER) build $(if $(filter buildah,$(BUILDER)),--layers) --file services/Containerfile \
@@ -164,7 +178,7 @@ images: ## Build the images, with docker, podman or buildah; TARGETS="gateway tr
 		{ set +x; } 2>/dev/null; done
 
 clean: ## Delete all that was installed, built and stored here
-	rm -rf $(venv) .tools var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(web)/node_modules $(web)/dist $(venv) .tools var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find cli decibus services laptop tests tools bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(bin)/python:
@@ -208,6 +222,16 @@ $(can_audit):
 	@rm -rf .tools/audit-* && $(PYTHON) -m venv $@.new
 	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement tools/audit/requirements.txt && mv $@.new $@
+
+install_web = test -e $(web_installed) || { echo "installing what the page is built with into $(web)/node_modules"; \
+	( $(npm) ci ) && touch $(web_installed); }
+$(web_installed):
+	@$(install_web)
+
+# A machine that cannot fetch what is needed still runs the pipeline; CI must have the page.
+$(web_built):
+	@{ $(install_web); } && echo "building the page" && ( $(npm) run build --silent -- --logLevel warn ) \
+		&& touch $@ || { echo "decibus: the page could not be built: the gateway serves a plain one" >&2; test -z "$$CI"; }
 
 # Without espeak-ng some tests are left out, and say so; without nats-server there is nothing to test.
 programs: $(can_test)

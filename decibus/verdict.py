@@ -29,7 +29,7 @@ _DC_OFFSET: Final = 0.005  # -46 dBFS
 _LONG_LEAD_S: Final = 1.0
 _LONG_TAIL_S: Final = 3.0
 
-_BANDS: Final = {
+BAND_NAMES: Final = {
     "sub": "Sub bass",
     "bass": "Bass",
     "low_mid": "Low mids",
@@ -246,7 +246,7 @@ def _balance(band: Band, profile: Profile) -> Iterator[Finding]:
     if spread is None:
         return
     rule = f"balance.{band.name}"
-    name = f"{_BANDS[band.name]} ({_hertz(band.low_hz, band.high_hz)})"
+    name = f"{BAND_NAMES[band.name]} ({_hertz(band.low_hz, band.high_hz)})"
     genre = profile.name.replace("_", " ")
     if profile.kind is Kind.ORIENTATION:
         genre += ", as an orientation"

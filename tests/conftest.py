@@ -8,7 +8,7 @@ What every test can ask for: a real nats-server of its own, and the `nats` comma
     service        starts services as processes, and ends them after the test
 
 Tests marked `natscli`, `actionlint`, `helm`, `kubelinter`, `images`, `espeak`, `prometheus`,
-`database` and `influxd` are left out, and told, where what they need is missing.
+`database`, `influxd` and `page` are left out, and told, where what they need is missing.
 
 A test that blocks the event loop from within our own code fails.
 """
@@ -36,6 +36,7 @@ from tests.processes import Service
 TOOLS: Final = Path(__file__).parent.parent / ".tools" / "bin"
 TIMEOUT_S: Final = 10.0
 CHART_TOOLS: Final = ("helm", "helm3", "kustomize", "kubeconform", "kube-score", "compose-spec")
+WEB: Final = Path(__file__).parent.parent / "services" / "gateway" / "web"
 BUILD_TOOLS: Final = "cd tests/gotools && GOBIN=$(realpath ../..)/.tools/bin go install tool"
 LEFT_OUT: Final = pytest.StashKey[list[str]]()
 
@@ -256,6 +257,11 @@ NEEDED: Final[dict[str, tuple[str, Callable[[], object], str]]] = {
         "make influxd, with go and cargo",
     ),
     "database": ("victoria-metrics", databases, "apt install victoria-metrics"),
+    "page": (
+        "chromium, or no page that was built",
+        lambda: shutil.which("chromium") and WEB.joinpath("dist", "index.html").exists(),
+        "apt install chromium, and with node make web",
+    ),
     "prometheus": ("prometheus", lambda: shutil.which("promtool"), "apt install prometheus"),
 }
 """Marker: the command that its tests need, whether it is here, how to get it."""

@@ -20,6 +20,7 @@ from decibus.references import References, load_references
 from decibus.settings import SettingsError, from_environment
 from decibus.telemetry import LIVE_CLIENTS, configure_logs
 from services.gateway.app import Gateway, create_app
+from services.gateway.built import Built, find_built
 from services.gateway.chores import check, chores
 from services.gateway.connection import Connection, Socket
 from services.gateway.gauges import gauges
@@ -35,6 +36,7 @@ from services.gateway.parting import PARTING_S, parting
 from services.gateway.reaper import Reaper
 from services.gateway.rpc import NatsDoor
 from services.gateway.settings import Settings
+from services.gateway.shelf import Shelf
 from services.gateway.stats import Statistics
 from services.gateway.uploads import Uploads
 
@@ -79,7 +81,13 @@ class Server(uvicorn.Server):
         yield
 
 
-async def main(life: Process, settings: Settings, keyring: Keyring, references: References) -> int:
+async def main(
+    life: Process,
+    settings: Settings,
+    keyring: Keyring,
+    references: References,
+    built: Built | None,
+) -> int:
     """Serve; returns the process's exit code."""
     async with (
         managed(life, settings, service="gateway") as management,
@@ -96,15 +104,27 @@ async def main(life: Process, settings: Settings, keyring: Keyring, references: 
         intake, live = Intake(broker, settings), Live(broker)
         await live.start()
         LIVE_CLIENTS.set_function(lambda: live.waiters)
-        uploads, idempotency, statistics = Uploads(broker), Idempotency(broker), Statistics(broker)
+        uploads, idempotency = Uploads(broker), Idempotency(broker)
+        statistics, shelf = Statistics(broker), Shelf(broker)
         gateway = Gateway(
-            broker, intake, live, uploads, settings, guards, idempotency, references, statistics
+            broker,
+            intake,
+            live,
+            uploads,
+            settings,
+            guards,
+            idempotency,
+            references,
+            statistics,
+            shelf,
+            built,
         )
         app = create_app(gateway)
         server = Server(configure(app, settings, is_stopping=life.stop.is_set))
         async with (
             keyring.watched(),
             statistics.watched(),
+            shelf.watched(),
             chores(broker, intake, live, settings, references),
             NatsDoor(broker, intake, live, settings, guards, references, statistics).open(),
             Reaper(broker, settings).open(),
@@ -132,5 +152,7 @@ if __name__ == "__main__":
     except SettingsError as error:
         sys.exit(f"configuration: {error}")
     keyring = keys_from(options)
-    life = partial(main, settings=options, keyring=keyring, references=references)
+    life = partial(
+        main, settings=options, keyring=keyring, references=references, built=find_built()
+    )
     sys.exit(uvloop.run(process.run(life)))

@@ -1,6 +1,5 @@
 """The gateway's HTTP doors: routes, limits and error answers, assembled in `create_app`."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -10,6 +9,7 @@ import msgspec
 import structlog
 from litestar import Litestar, Response, delete, get, post
 from litestar.background_tasks import BackgroundTask
+from litestar.config.compression import CompressionConfig
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig, ResponseSpec
@@ -19,7 +19,7 @@ from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from decibus.broker import Broker
-from decibus.errors import DecibusError, NotFound, Unavailable
+from decibus.errors import DecibusError, Unavailable
 from decibus.ledger import Ledger
 from decibus.messages import ALL_TASKS, TaskName
 from decibus.outputs import Outputs
@@ -27,42 +27,52 @@ from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id
 from decibus.topology import QUEUES, RECORDER
 from services.gateway import (
-    browser,
     conversions,
     jobs_door,
     openai,
     page,
+    plain,
     problem,
+    restraints,
     stats,
     streams,
+    transcripts,
 )
+from services.gateway.built import Built
 from services.gateway.conversions import Conversions
+from services.gateway.cors import allowed
 from services.gateway.form import Form
+from services.gateway.fresh import fresh
 from services.gateway.guards import AtTheDoor, Guards
 from services.gateway.idempotency import Idempotency
 from services.gateway.intake import Intake, Wishes
 from services.gateway.jobs_door import JobsDoor
-from services.gateway.library import report_of
 from services.gateway.links import Links, read_signing_keys
 from services.gateway.live import Jobs, Live
 from services.gateway.models import Models
 from services.gateway.openapi import ANSWERS, ANY_KEY, GONE_ANSWERS, RESULT_ANSWERS, SECURITY
 from services.gateway.openapi_document import describe
+from services.gateway.plain import Plain
 from services.gateway.prefer import read_patience, read_prefer
 from services.gateway.problem import Problem
+from services.gateway.reading import Reading
 from services.gateway.reception import AnyRequest, Reception
 from services.gateway.renditions import rendered
 from services.gateway.report import VERSION, Report, Reports, compose, refusal
 from services.gateway.settings import Settings
+from services.gateway.shelf import Shelf
 from services.gateway.sources import Sources
 from services.gateway.stats import Statistics
 from services.gateway.tickets import Tickets
-from services.gateway.uploads import Upload, Uploads
+from services.gateway.transcripts import Library
+from services.gateway.uploads import Upload, Uploads, row_of
 from services.gateway.wishes import read_tasks, read_wait, read_wishes
 
 log = structlog.get_logger()
 
 _JSON: Final = "application/json"
+_COMPRESSED: Final = CompressionConfig(backend="gzip", exclude=r"^/(?!schema)")
+"""The API's description alone: audio is compressed, and streams go out as they come."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,8 @@ class Gateway:
     idempotency: Idempotency
     references: References
     statistics: Statistics
+    shelf: Shelf
+    built: Built | None = None
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -145,6 +157,7 @@ async def result(
     request: AnyRequest,
     token: FromPath[str],
     gateway: NamedDependency[Gateway],
+    reading: NamedDependency[Reading],
     wait: FromQuery[str | None] = None,
 ) -> Response[bytes]:
     """
@@ -155,30 +168,17 @@ async def result(
     """
     token, _, form = token.partition(".")
     wait_s = read_wait(wait, default_s=0.0, max_s=gateway.settings.max_wait_s)
-    upload = await gateway.uploads.find(token, now=datetime.now(UTC))
-    jobs = await gateway.live.settled(upload.keys.values(), within_s=wait_s, anew=not wait_s)
-    if any(job and job.is_withdrawn for job in jobs.values()):  # deleted while we waited
-        raise NotFound("no report has this token, or it has expired or been deleted")
-    if wait_s:  # it may have been deleted meanwhile
-        upload = await gateway.uploads.find(token, now=datetime.now(UTC))
-    kept = await gateway.uploads.volume(upload.row) if upload.expires_at is None else None
-    shelved = report_of(kept, token) if kept else None
-    place = await gateway.live.lines.place(jobs)
-    report = shelved or compose(upload, jobs, gateway.references, place)
-    body, media_type = rendered(report, form)
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(b"", status_code=304, headers=headers)
-    after = BackgroundTask(_delivered, gateway, [upload], jobs)
-    return Response(body, media_type=media_type, headers=headers, background=after)
+    read = await reading.report(token, wait_s=wait_s)
+    after = BackgroundTask(gateway.intake.delivered, read.upload, read.jobs)
+    return fresh(request, *rendered(read.report, form), background=after)
 
 
 @delete("/result/{token:str}", responses=GONE_ANSWERS)
 async def forget(token: FromPath[str], gateway: NamedDependency[Gateway]) -> None:
     """Delete the report, and the audio and results that no other report shares."""
-    await gateway.intake.cancel_callback(token)
+    await gateway.intake.cancel_callback(row_of(token))
     await gateway.intake.withdraw(await gateway.uploads.find(token, now=datetime.now(UTC)))
+    gateway.shelf.remove(row_of(token))
 
 
 @get("/healthz")
@@ -226,6 +226,17 @@ def create_app(gateway: Gateway) -> Litestar:
         gateway.settings,
     )
     jobs = _jobs_door(gateway, converter)
+    library = Library(gateway.shelf, gateway.uploads, gateway.intake)
+    reading = Reading(gateway.uploads, gateway.live, gateway.references)
+    without_script = Plain(
+        reception,
+        reading,
+        gateway.intake,
+        gateway.guards,
+        gateway.references,
+        gateway.settings,
+    )
+    pages = [*plain.ROUTES, *page.routes(gateway.built)]
     app = Litestar(
         [
             *(analyze, result, forget, healthz, readyz),
@@ -234,7 +245,8 @@ def create_app(gateway: Gateway) -> Litestar:
             *openai.ROUTES,
             *stats.ROUTES,
             *streams.ROUTES,
-            *page.ROUTES,
+            *transcripts.ROUTES,
+            *pages,
         ],
         dependencies={
             "gateway": Provide(lambda: gateway, sync_to_thread=False),
@@ -246,14 +258,19 @@ def create_app(gateway: Gateway) -> Litestar:
             "openai": Provide(lambda: door, sync_to_thread=False),
             "conversions": Provide(lambda: converter, sync_to_thread=False),
             "jobs_door": Provide(lambda: jobs, sync_to_thread=False),
+            "library": Provide(lambda: library, sync_to_thread=False),
+            "reading": Provide(lambda: reading, sync_to_thread=False),
+            "plain": Provide(lambda: without_script, sync_to_thread=False),
         },
         exception_handlers={
             DecibusError: refuse,
             HTTPException: refuse_http,
             Exception: refuse_bug,
         },
-        guards=[AtTheDoor(gateway.guards, page.ROUTES)],
-        before_send=[gateway.guards.tell, browser.restrain, _allow],
+        guards=[AtTheDoor(gateway.guards, pages)],
+        before_send=[gateway.guards.tell, restraints.restrain, _allow],
+        compression_config=_COMPRESSED,
+        cors_config=allowed(gateway.settings.cors_origins),
         middleware=[_traced],
         logging_config=None,
         openapi_config=OpenAPIConfig(
@@ -348,6 +365,8 @@ def _told(
     """Tell what is wrong in the words of the API that was asked."""
     if openai.speaks_here(request.scope["path"]):
         return openai.refused(answer, headers, error)
+    if plain.speaks_here(request.scope["path"]):
+        return plain.refused(answer, headers)
     return problem.answer(answer, headers)
 
 

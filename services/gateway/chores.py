@@ -11,6 +11,7 @@ from decibus.topology import SHELVE, WEBHOOKS
 from services.gateway.callback import Caller
 from services.gateway.callbacks import Callbacks, rules_of
 from services.gateway.calls import Calls
+from services.gateway.cors import read_origins
 from services.gateway.errands import Errands
 from services.gateway.expiry import Expiry
 from services.gateway.intake import Intake
@@ -30,6 +31,7 @@ def check(settings: Settings) -> None:
     read_schedule(settings.webhook_retries)
     rules_of(settings)
     read_signing_keys(settings.signing_keys)
+    read_origins(settings.cors_origins)
 
 
 @asynccontextmanager

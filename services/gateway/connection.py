@@ -25,7 +25,7 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 
 from decibus.errors import BadRequest, HeadTooLarge, Refused, TooSlow
-from services.gateway import browser, problem
+from services.gateway import problem, restraints
 from services.gateway.pace import PATIENCE_S, Reader
 
 MAX_HEAD_BYTES: Final = 64 << 10
@@ -299,7 +299,7 @@ def _answer(refused: Refused) -> bytes:
         (b"content-type", problem.MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
-        *browser.HEADERS,
+        *restraints.HEADERS,
     )
     head = b"".join(b"%s: %s\r\n" % field for field in fields)
     phrase = HTTPStatus(refused.status).phrase.encode()

@@ -16,6 +16,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.response import Stream
 
 from decibus.errors import WrongRange
+from services.gateway.fresh import is_known
 from services.gateway.reception import AnyRequest
 
 _RANGE: Final = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
@@ -89,7 +90,7 @@ def send(
         "X-Content-Type-Options": "nosniff",
         **(headers or {}),
     }
-    if request.method != "POST" and _is_known(request.headers.get("if-none-match", ""), etag):
+    if request.method != "POST" and is_known(request, etag):
         return Response(b"", status_code=304, headers=told)
     span = _asked(request, file.size, etag)
     if span is not None:
@@ -142,8 +143,3 @@ def _asked(request: AnyRequest, size: int, etag: str) -> Span | None:
     if request.method == "POST" or request.headers.get("if-range", etag) != etag:
         return None
     return read_range(request.headers.get("range"), size)
-
-
-def _is_known(if_none_match: str, etag: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or "*" in tags

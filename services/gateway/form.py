@@ -6,7 +6,7 @@ Never the whole body in memory, never a temporary file. Options may come after t
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -33,6 +33,10 @@ class Form(msgspec.Struct):
     parts: list[str] = []
 
 
+Porter = Callable[[dict[str, str]], Awaitable[None]]
+"""Sees the fields that came before the first file, and may raise before a byte of that is read."""
+
+
 class Sink(Protocol):
     """Where files go while the form is read: the intake, or whoever only looks at them."""
 
@@ -46,7 +50,12 @@ class Sink(Protocol):
 
 
 async def read_form(
-    body: AsyncIterator[bytes], content_type: str, intake: Sink, *, limit: int
+    body: AsyncIterator[bytes],
+    content_type: str,
+    intake: Sink,
+    *,
+    limit: int,
+    porter: Porter | None = None,
 ) -> Form:
     """
     Read a `multipart/form-data` body to its end; on any error no file of it stays stored.
@@ -61,7 +70,7 @@ async def read_form(
         )
     form = Form([], {})
     try:
-        await _Reader(_bounded(body, limit), boundary).read_into(form, intake)
+        await _Reader(_bounded(body, limit), boundary, porter).read_into(form, intake)
     except BaseException as error:
         # Shielded: the sender may have gone away, and what it sent must go too.
         await asyncio.shield(_discard(form, intake))
@@ -83,8 +92,11 @@ async def _bounded(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[byte
 class _Reader:
     """Turns the parser's push into the pull of an object store: one part after the other."""
 
-    def __init__(self, body: AsyncIterator[bytes], boundary: str) -> None:
+    def __init__(
+        self, body: AsyncIterator[bytes], boundary: str, porter: Porter | None = None
+    ) -> None:
         self._body = body
+        self._porter = porter
         self._parser = PushMultipartParser(boundary, max_segment_count=MAX_PARTS)
         self._events: list[MultipartSegment | bytearray | None] = []
 
@@ -100,6 +112,8 @@ class _Reader:
             raise BadRequest(f"at most {MAX_FILES} files in one request")
         if part.name not in {"file", "files", "inFile"}:
             raise BadRequest(f"there is no file part {part.name!r}; it is called file")
+        if self._porter is not None and not form.files:
+            await self._porter(form.fields)
         form.parts.append(part.name)
         form.files.append(await intake.receive(self._content(), clean_name(part.filename)))
 

@@ -10,6 +10,7 @@ old: publishing the task is the exact check, and this one saves the upload.
 """
 
 import asyncio
+import hashlib
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -33,14 +34,18 @@ OPEN: Final = frozenset(
         *("healthz", "readyz", "schema"),
         *("result", "ws", "events", "outputs"),
         *("uploads", "downloads"),
+        "plain",
     }
 )
 """
 First parts of the paths that ask for no key, and are not counted.
 
-A token is enough there, or a link that was signed. `GET /resample/` asks for a token, too.
+A token is enough there, or a link that was signed. `GET /resample/` asks for a token, too. The
+form of `POST /plain` has a field for the key, and its door admits by that.
 """
 _OPEN_TO_READERS: Final = frozenset({"resample"})
+
+_KEYED: Final = "key "
 
 _FILL_IS_FRESH_S: Final = 0.5
 
@@ -91,10 +96,22 @@ class Guards:
             await self._rate.count(sender)
         return sender
 
-    async def admit_http(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
-        """Let a request pass, or raise; its sender is then `connection.state.sender`."""
+    @property
+    def asks_for_a_key(self) -> bool:
+        """Whether nobody is let in without one."""
+        return not self._keyring.is_open
+
+    async def admit_http(
+        self, connection: ASGIConnection[Any, Any, Any, Any], *, key: str | None = None
+    ) -> None:
+        """
+        Let a request pass, or raise; its sender is then `connection.state.sender`.
+
+        `key` is one that did not come in the headers, and then goes before theirs.
+        """
+        headers = connection.headers if key is None else {"x-api-key": key.strip()}
         address = _address(connection.scope)
-        connection.scope["state"]["sender"] = await self.admit(connection.headers, address)
+        connection.scope["state"]["sender"] = await self.admit(headers, address)
 
     async def tell(self, message: Message, scope: Scope) -> None:
         """Put into an answer's headers how many requests its sender has left."""
@@ -118,8 +135,15 @@ class Guards:
 def sender_of(name: str | None, address: str | None) -> str:
     """Return who asks, for counting and for keeping apart: a key's name, else an address."""
     if name is not None:
-        return f"key {name}"
+        return f"{_KEYED}{name}"
     return f"address {network_of(address)}" if address else "nobody"
+
+
+def owner_of(sender: str) -> str | None:
+    """Return what is kept of a sender with a key, from which its name cannot be read; else None."""
+    if not sender.startswith(_KEYED):
+        return None
+    return hashlib.sha256(sender.encode()).hexdigest()[:32]
 
 
 def quota_of(settings: Settings) -> Quota | None:

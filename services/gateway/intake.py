@@ -124,13 +124,14 @@ class Intake:
         """Call `callback` with every upload that is accepted, and the headers of its tasks."""
         self._on_accepted.append(callback)
 
-    async def submit(
+    async def submit(  # noqa: PLR0913 - each by its name
         self,
         received: Received,
         wishes: Wishes,
         headers: Mapping[str, str],
         *,
         door: Door = Door.HTTP,
+        owner: str | None = None,
         keeps: bool = False,
     ) -> Upload:
         """
@@ -166,6 +167,7 @@ class Intake:
             retention=wishes.retention,
             callback_url=wishes.callback_url,
             door=door,
+            owner=owner,
         )
         try:
             # First the row: a job that a row names is not erased with somebody else's report.
@@ -191,9 +193,9 @@ class Intake:
         await self.release(upload)
         await self._uploads.remove(upload)  # last: a deletion that failed can be repeated
 
-    async def cancel_callback(self, token: str) -> None:
+    async def cancel_callback(self, row: str) -> None:
         """Erase what is still to be posted; the report may have expired long ago."""
-        callback = await self._callbacks.cancel(row_of(token))
+        callback = await self._callbacks.cancel(row)
         if callback is not None:
             await self.release(callback.upload)
 

@@ -146,6 +146,23 @@ JOB_ANSWERS: Final = ASKED | {
 }
 """What is refused under `/jobs/`."""
 
+LIBRARY_ANSWERS: Final = {
+    400: _refusal("limit, in or cursor makes no sense"),
+    401: ANSWERS[401],
+    429: ANSWERS[429],
+    503: _refusal("The library is still being read, or NATS is away: see Retry-After"),
+}
+"""What is refused where the library is listed."""
+
+TRANSCRIPT_ANSWERS: Final = {
+    200: ResponseSpec(Report, generate_examples=False, description="The report, its token empty"),
+    401: ANSWERS[401],
+    404: _refusal("There is no such transcript, or it is somebody else's"),
+    429: ANSWERS[429],
+    503: ANSWERS[503],
+}
+"""What is answered for one that is kept."""
+
 LINK_ANSWERS: Final = _AWAY | {
     400: _refusal("More was sent than was announced, or Upload-Offset is missing"),
     403: _refusal("The link has expired, or was not signed for this request"),

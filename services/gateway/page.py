@@ -1,68 +1,74 @@
 """
-The page for a person with a file: plain HTML, made on the server, without a script.
+The page at `/`: the one that was built where it was, else the plain one.
 
-It uploads, waits by reloading, and shows the report with its numbers.
+    make web ─▶ web/dist ─▶ Built ─▶ /  /assets/…
+    no node  ───────────▶ plain ──▶ /
 """
 
-from html import escape
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-from litestar import Request, Response, get
-from litestar.enums import MediaType
+from litestar import HttpMethod, Response, get, route
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 
-STYLE: Final = """
-:root { color-scheme: light dark; --line: #8886; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem }
-form { display: grid; gap: 1rem; border: 2px dashed var(--line); border-radius: .5rem;
-  padding: 2rem }
-button { font: inherit; padding: .5rem 1rem }
-pre { overflow-x: auto; border: 1px solid var(--line); border-radius: .3rem; padding: .7rem }
-"""
+from services.gateway.browser import COMMON, SCRIPTED
+from services.gateway.built import INDEX, Asset, Built
+from services.gateway.fresh import is_known
+from services.gateway.plain import Plain
+from services.gateway.reception import AnyRequest
 
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>decibus</title>
-<link rel="stylesheet" href="/style.css">
-</head>
-<body>
-<h1>decibus</h1>
-<p>Loudness, true peak, tonal balance and a transcript of your audio.</p>
-<form action="/analyze" method="post" enctype="multipart/form-data">
-<label>An audio file, up to 100 MB and 6 minutes<br>
-<input type="file" name="file" accept="audio/*" required></label>
-<button>Measure</button>
-</form>
-<h2>From a terminal</h2>
-<pre>curl -F file=@take.wav {url}analyze</pre>
-<p>The API is described by <a href="/schema">its OpenAPI document</a>.</p>
-</body>
-</html>
-"""
+_FOR_GOOD: Final = "public, max-age=31536000, immutable"
+_ASK_AGAIN: Final = "no-cache"
 
-_HEADERS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+
+def routes(built: Built | None) -> list[HTTPRouteHandler]:
+    """Return what serves the page, one route a file."""
+    if built is None:
+        return [index]
+    return [_route(path, asset) for path, asset in built.files.items()]
 
 
 @get("/", include_in_schema=False)
-async def index(request: Request[Any, Any, Any]) -> Response[str]:
-    """Show the upload form."""
-    html = _PAGE.format(url=escape(str(request.base_url)))
-    return Response(html, media_type=MediaType.HTML, headers=_HEADERS)
+async def index(request: AnyRequest, plain: NamedDependency[Plain]) -> Response[str]:
+    """Show the form that needs no script."""
+    return plain.form(request)
 
 
-@get("/style.css", include_in_schema=False)
-async def style() -> Response[str]:
-    """Serve the page's style from our own origin, so that the policy needs no exception."""
-    return Response(STYLE, media_type=MediaType.CSS, headers={"Cache-Control": "max-age=3600"})
+def _route(path: str, asset: Asset) -> HTTPRouteHandler:
+    async def serve(request: AnyRequest) -> Response[bytes]:
+        """Return one file of the page."""
+        return answer(request, asset)
+
+    methods = [HttpMethod.GET, HttpMethod.HEAD]
+    where = "/" if path == INDEX else f"/{path}"
+    return route(where, http_method=methods, include_in_schema=False, name=f"page {path}")(serve)
 
 
-ROUTES: Final = (index, style)
+def answer(request: AnyRequest, asset: Asset) -> Response[bytes]:
+    """Answer with a file, compressed where the browser takes that, or say that it has it."""
+    headers = {
+        **(SCRIPTED if asset.media_type.startswith("text/html") else COMMON),
+        "Cache-Control": _FOR_GOOD if asset.is_hashed else _ASK_AGAIN,
+        "ETag": asset.etag,
+        "Vary": "Accept-Encoding",
+    }
+    respond = partial(Response[bytes], media_type=asset.media_type, headers=headers)
+    if is_known(request, asset.etag):
+        return respond(b"", status_code=304)
+    body = asset.body
+    if asset.zipped is not None and _takes_gzip(request.headers.get("accept-encoding", "")):
+        body = asset.zipped
+        headers |= {"Content-Encoding": "gzip", "ETag": f"W/{asset.etag}"}
+    if request.method == HttpMethod.HEAD:
+        headers["Content-Length"] = str(len(body))
+        return respond(b"", status_code=200)
+    return respond(body, status_code=200)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    for coding in accepted.lower().split(","):
+        name, _, weight = coding.partition(";")
+        if name.strip() == "gzip":
+            return weight.replace(" ", "").rstrip("0.") != "q="
+    return False

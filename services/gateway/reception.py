@@ -16,8 +16,8 @@ from litestar import Request
 from decibus.errors import BadRequest, DecibusError, TooLarge
 from decibus.messages import TaskName
 from decibus.telemetry import TRACEPARENT, traceparent
-from services.gateway.form import Form, Sink, read_form
-from services.gateway.guards import Backlog
+from services.gateway.form import Form, Porter, Sink, read_form
+from services.gateway.guards import Backlog, owner_of
 from services.gateway.idempotency import Begun, Idempotency, Reader, fingerprint_of
 from services.gateway.intake import Intake, Received, Wishes
 from services.gateway.settings import Settings
@@ -43,7 +43,7 @@ class Reception:
         self._idempotency = idempotency
         self._settings = settings
 
-    async def take_in(
+    async def take_in(  # noqa: PLR0913 - each by its name
         self,
         request: AnyRequest,
         read: Callable[[Form], Wishes],
@@ -51,20 +51,22 @@ class Reception:
         tasks: Iterable[TaskName],
         given: Mapping[str, str],
         door: Door = Door.HTTP,
+        porter: Porter | None = None,
     ) -> tuple[Form, list[Upload]]:
         """
         Return the form and the uploads of a request.
 
         `read` is called when the files are there, before they are submitted: when it raises, none
         of them stays. `tasks` are those whose queues must have room before the body is read,
-        `given` the fields that the URL has, which go before the form's.
+        `given` the fields that the URL has, which go before the form's. A `porter` is for a door
+        that no guard stands at: whom it admits is the request's sender.
         """
         key = request.headers.get("idempotency-key")
-        if key is None:
-            return await self._begin(request, read, tasks, given, door)
+        if key is None or porter is not None:
+            return await self._begin(request, read, tasks, given, door=door, porter=porter)
         async with self._idempotency.turn(request.scope["state"]["sender"], key) as turn:
             if isinstance(turn, Begun):
-                form, uploads = await self._begin(request, read, tasks, given, door)
+                form, uploads = await self._begin(request, read, tasks, given, door=door)
                 fingerprint = fingerprint_of(form.fields, form.files)
                 await turn.finish(fingerprint, [upload.token for upload in uploads])
                 return form, uploads
@@ -74,29 +76,40 @@ class Reception:
             now = datetime.now(UTC)
             return form, [await self._uploads.find(token, now=now) for token in tokens]
 
-    async def _begin(
+    async def _begin(  # noqa: PLR0913 - ditto
         self,
         request: AnyRequest,
         read: Callable[[Form], Wishes],
         tasks: Iterable[TaskName],
         given: Mapping[str, str],
+        *,
         door: Door,
+        porter: Porter | None = None,
     ) -> tuple[Form, list[Upload]]:
         await self._backlog.refuse_when_full(tasks)
-        form = await self._receive(request, self._intake, given)
-        return form, await self._submit(form, read, door)
+        form = await self._receive(request, self._intake, given, porter)
+        owner = owner_of(request.scope["state"].get("sender", ""))
+        return form, await self._submit(form, read, door, owner)
 
-    async def _receive(self, request: AnyRequest, into: Sink, given: Mapping[str, str]) -> Form:
+    async def _receive(
+        self,
+        request: AnyRequest,
+        into: Sink,
+        given: Mapping[str, str],
+        porter: Porter | None = None,
+    ) -> Form:
         limit = self._settings.max_request_bytes
         length = request.headers.get("content-length", "0")
         if length.isdecimal() and int(length) > limit:
             raise TooLarge(f"the request announces {length} bytes")
         content_type = request.headers.get("content-type", "")
-        form = await read_form(request.stream(), content_type, into, limit=limit)
+        form = await read_form(request.stream(), content_type, into, limit=limit, porter=porter)
         form.fields |= given
         return form
 
-    async def _submit(self, form: Form, read: Callable[[Form], Wishes], door: Door) -> list[Upload]:
+    async def _submit(
+        self, form: Form, read: Callable[[Form], Wishes], door: Door, owner: str | None
+    ) -> list[Upload]:
         headers = {TRACEPARENT: traceparent(trace())}
         uploads: list[Upload] = []
         waiting = form.files[::-1]
@@ -106,7 +119,9 @@ class Reception:
                 raise BadRequest("there is no part named file: curl -F file=@take.wav")  # noqa: TRY301
             while waiting:
                 received = waiting.pop()  # from here on it is the intake's
-                upload = await self._intake.submit(received, wishes, headers, door=door)
+                upload = await self._intake.submit(
+                    received, wishes, headers, door=door, owner=owner
+                )
                 uploads.append(upload)
         except BaseException:
             # Shielded: the sender may have gone away, and what it sent must go too.

@@ -18,7 +18,7 @@ from decibus.telemetry import TRACEPARENT, trace_id, traceparent
 from decibus.topology import GATEWAYS, PROCESS, STATS_ASKED
 from services.gateway import problem
 from services.gateway.form import clean_name
-from services.gateway.guards import Guards
+from services.gateway.guards import Guards, owner_of
 from services.gateway.intake import Intake, Received
 from services.gateway.live import Jobs, Live
 from services.gateway.problem import Problem
@@ -150,7 +150,7 @@ class NatsDoor:
             await self._try_to_refuse(call, problem.of_error(error))
 
     async def _process(self, call: Call, trace: str) -> tuple[Upload, Jobs]:
-        await self._guards.admit(_lower(call.headers), address=None)
+        sender = await self._guards.admit(_lower(call.headers), address=None)
         fields = _fields(call.headers)
         wishes = read_wishes(fields, self._references)
         most = self._settings.max_wait_s
@@ -158,7 +158,9 @@ class NatsDoor:
         await self._guards.backlog.refuse_when_full(wishes.tasks)
         received = await self._receive(call)
         headers = {TRACEPARENT: traceparent(trace)}
-        upload = await self._intake.submit(received, wishes, headers, door=Door.NATS)
+        upload = await self._intake.submit(
+            received, wishes, headers, door=Door.NATS, owner=owner_of(sender)
+        )
         return upload, await self._live.settled(upload.keys.values(), within_s=wait_s)
 
     async def _receive(self, call: Call) -> Received:

@@ -34,6 +34,9 @@ class Settings(ManagementSettings, frozen=True, kw_only=True):
     `link_ttl_s`. `signing_keys`, separated by spaces, sign links: the first signs, all are
     accepted; without any the gateways make one that they share in NATS.
 
+    `cors_origins`, separated by commas, are the sites whose scripts may ask: where the page is when
+    no gateway serves it, such as `https://page.example.com`; none by default.
+
     `profiles_dir` has genre profiles beside the built-in ones, a JSON file each: the same on every
     gateway.
     """
@@ -71,5 +74,6 @@ class Settings(ManagementSettings, frozen=True, kw_only=True):
     max_job_duration_s: float = 7200.0
     link_ttl_s: Positive = 3600
     signing_keys: str = ""
+    cors_origins: str = ""
     profiles_dir: str = ""
     log_level: LogLevel = "info"

@@ -53,6 +53,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     One file as it came in by one door. `received_s`: how long its bytes took to arrive.
 
     `row` is the name of its row, the hash of the token; `expires_at` is None for what is kept.
+    `owner` stands for the key that was shown, as `guards.owner_of` has it; None: for no key.
     """
 
     token: str
@@ -69,6 +70,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     retention: Retention = Retention.TTL
     callback_url: str | None = None
     door: Door = Door.HTTP
+    owner: str | None = None
 
     @property
     def is_spent_by_reading(self) -> bool:

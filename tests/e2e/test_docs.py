@@ -30,6 +30,7 @@ from decibus.worker import StepTimeout
 from laptop.__main__ import Settings as LaptopSettings
 from services.analyzer.settings import Settings as AnalyzerSettings
 from services.gateway import guards, problem
+from services.gateway.browser import SCRIPTED
 from services.gateway.dead import DeadSettings
 from services.gateway.report import Report
 from services.gateway.settings import Settings as GatewaySettings
@@ -49,6 +50,7 @@ ARCHITECTURE: Final = (ROOT / "docs" / "architecture.md").read_text()
 MEASUREMENTS: Final = (ROOT / "docs" / "measurements.md").read_text()
 OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text()
 LIVE: Final = (ROOT / "docs" / "live.md").read_text()
+PAGE: Final = (ROOT / "docs" / "page.md").read_text()
 WEBHOOKS: Final = (ROOT / "docs" / "webhooks.md").read_text()
 SECURITY: Final = (ROOT / "docs" / "security.md").read_text()
 VERDICT: Final = (ROOT / "decibus" / "verdict.py").read_text()
@@ -400,6 +402,21 @@ def test_every_field_of_a_live_message_is_told() -> None:
     msgspec.json.decode(example, type=Update)
 
     assert told == {field.name for field in msgspec.structs.fields(Update)}
+
+
+def test_the_policy_of_the_page_is_the_real_one() -> None:
+    (told,) = re.findall(r"^default-src[^`]+", PAGE, re.MULTILINE)
+    elsewhere = " https://api.example.com wss://api.example.com"
+
+    assert read_policy(told.replace(elsewhere, "")) == read_policy(
+        SCRIPTED["Content-Security-Policy"]
+    )
+    assert elsewhere in told
+
+
+def read_policy(text: str) -> dict[str, str]:
+    parts = [part.split(maxsplit=1) for part in text.split(";")]
+    return {directive: sources.strip() for directive, sources in parts}
 
 
 def test_the_receivers_check_of_a_webhook_accepts_ours_and_no_other() -> None:

@@ -22,6 +22,7 @@ from decibus.topology import ANALYZE, AUDIO, TRANSCODE, TRANSCRIBE
 from decibus.worker import Step, Worker
 from services.analyzer.analyze import analyze
 from services.gateway.app import Gateway, create_app
+from services.gateway.built import Built
 from services.gateway.chores import chores
 from services.gateway.guards import Guards, quota_of
 from services.gateway.idempotency import Idempotency
@@ -30,6 +31,7 @@ from services.gateway.keys import Keyring
 from services.gateway.live import Live
 from services.gateway.rpc import NatsDoor
 from services.gateway.settings import Settings
+from services.gateway.shelf import Shelf
 from services.gateway.stats import Statistics
 from services.gateway.uploads import Uploads
 from services.transcoder.settings import Settings as TranscoderSettings
@@ -117,16 +119,27 @@ async def pipeline(
         guards = Guards(broker, Keyring(), settings)
         if (quota := quota_of(settings)) is not None:
             await broker.declare_quota(quota)
-        uploads, idempotency, statistics = Uploads(broker), Idempotency(broker), Statistics(broker)
+        uploads, idempotency = Uploads(broker), Idempotency(broker)
+        statistics, shelf = Statistics(broker), Shelf(broker)
         app: Any = create_app(
             Gateway(
-                broker, intake, live, uploads, settings, guards, idempotency, references, statistics
+                broker,
+                intake,
+                live,
+                uploads,
+                settings,
+                guards,
+                idempotency,
+                references,
+                statistics,
+                shelf,
             )
         )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             chores(broker, intake, live, settings, references),
             statistics.watched(),
+            shelf.watched(),
             NatsDoor(broker, intake, live, settings, guards, references, statistics).open(),
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=60) as http,
         ):
@@ -135,7 +148,10 @@ async def pipeline(
 
 @asynccontextmanager
 async def replica(
-    server: NatsServer, settings: Settings, keyring: Keyring | None = None
+    server: NatsServer,
+    settings: Settings,
+    keyring: Keyring | None = None,
+    built: Built | None = None,
 ) -> AsyncIterator[Replica]:
     """Run one more gateway, on a connection of its own."""
     async with connect(server.url, name="gateway") as broker:
@@ -145,15 +161,27 @@ async def replica(
         guards = Guards(broker, keyring or Keyring(), settings)
         intake, live = Intake(broker, settings), Live(broker)
         await live.start()
-        uploads, idempotency, statistics = Uploads(broker), Idempotency(broker), Statistics(broker)
+        uploads, idempotency = Uploads(broker), Idempotency(broker)
+        statistics, shelf = Statistics(broker), Shelf(broker)
         app = create_app(
             Gateway(
-                broker, intake, live, uploads, settings, guards, idempotency, REFERENCES, statistics
+                broker,
+                intake,
+                live,
+                uploads,
+                settings,
+                guards,
+                idempotency,
+                REFERENCES,
+                statistics,
+                shelf,
+                built,
             )
         )
         async with (
             chores(broker, intake, live, settings, REFERENCES),
             statistics.watched(),
+            shelf.watched(),
             NatsDoor(broker, intake, live, settings, guards, REFERENCES, statistics).open(),
         ):
             yield Replica(app, broker, live)

@@ -81,7 +81,11 @@ async def test_every_path_asks_for_a_key_but_those_that_must_not(locked: Replica
         "/outputs/{token:str}",
         "/uploads/{ident:str}",
         "/downloads/{ident:str}",
-        "/style.css",
+        "/plain.css",
+        "/plain.svg",
+        "/plain",
+        "/plain/{token:str}",
+        "/plain/{token:str}/delete",
     }
     assert {path for path in open_to_all if not path.startswith("/schema")} == may_be
 

@@ -43,6 +43,7 @@ from services.gateway.intake import Intake
 from services.gateway.keys import Keyring
 from services.gateway.live import Live
 from services.gateway.settings import Settings
+from services.gateway.shelf import Shelf
 from services.gateway.stats import Statistics
 from services.gateway.streams import follow
 from services.gateway.uploads import Uploads
@@ -128,9 +129,18 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
         await live.start()
         guards = Guards(broker, Keyring(), settings)
         idempotency = Idempotency(broker)
-        statistics = Statistics(broker)
+        statistics, shelf = Statistics(broker), Shelf(broker)
         gateway = Gateway(
-            broker, intake, live, uploads, settings, guards, idempotency, REFERENCES, statistics
+            broker,
+            intake,
+            live,
+            uploads,
+            settings,
+            guards,
+            idempotency,
+            REFERENCES,
+            statistics,
+            shelf,
         )
         app = create_app(gateway)
         server = Server(configure(app, settings))

@@ -46,6 +46,8 @@ async def test_the_api_describes_itself(pipeline: Pipeline) -> None:
     assert set(schema["paths"]) == {
         "/analyze",
         "/result/{token}",
+        "/transcripts",
+        "/transcripts/{ident}",
         "/stats",
         "/events/{token}",
         "/transcode",
@@ -85,7 +87,7 @@ async def test_the_page_uploads_without_a_script_or_a_foreign_host(pipeline: Pip
 
     assert page.headers["content-type"].startswith("text/html")
     assert "unsafe" not in page.headers["content-security-policy"]
-    assert '<form action="/analyze" method="post" enctype="multipart/form-data">' in page.text
+    assert 'action="/plain" method="post" enctype="multipart/form-data">' in page.text
     assert "<script" not in page.text
     for link in re.findall(r'(?:href|src)="([^"]*)"', page.text):
         assert link.startswith("/")

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from services.gateway import browser, connection
+from services.gateway import restraints, connection
 from tests.hostile.conftest import Door, multipart, post, rest_of, statuses
 
 pytestmark = pytest.mark.usefixtures("unharmed")
@@ -26,7 +26,7 @@ def problem(heard: bytes) -> dict[str, str]:
     """Return the one problem that was told, as everywhere."""
     head, _, body = heard.partition(b"\r\n\r\n")
     assert b"content-type: application/problem+json" in head.lower(), heard
-    for name, _ in browser.HEADERS:
+    for name, _ in restraints.HEADERS:
         assert name in head.lower(), name
     told: dict[str, str] = msgspec.json.decode(body)
     return told

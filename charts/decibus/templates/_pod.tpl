@@ -75,6 +75,9 @@ containers:
       {{- with $service.trustedProxies }}
       - {name: TRUSTED_PROXIES, value: {{ . | quote }}}
       {{- end }}
+      {{- with $service.corsOrigins }}
+      - {name: CORS_ORIGINS, value: {{ . | quote }}}
+      {{- end }}
       {{- if $service.apiKeys.existingSecret }}
       - {name: API_KEYS_FILE, value: /etc/decibus/keys/keys}
       {{- end }}
