@@ -36,8 +36,8 @@ LINK_MB_S: Final = 1250.0
 EVENTS_A_JOB: Final = 3
 """Opened, claimed, finished; a job that takes longer than 1.6 s adds one for each of these."""
 CHUNK_MB: Final = 0.524288
-ERASURES_A_JOB: Final = 3
-"""Of revisions of its record. Of the audio it is one a chunk, and one for what is known of it."""
+ERASURES_A_JOB: Final = 1
+"""Of its last revision: the others have nothing to overwrite. Of the audio, one a chunk."""
 REWRITTEN_MB: Final = 4.0
 """By each: half of a block of 8 MB, in which it lies anywhere. With encrypted files it is none."""
 RECORD_MB: Final = 0.005
@@ -154,7 +154,7 @@ def need(load: Load, costs: Costs) -> Need:
         math.ceil(between_mb_s / cells / LINK_MB_S / BUSY),
     )
     audio_gb = in_mb_s * held_s(load, costs) / 1e3
-    erasures = math.ceil(load.megabytes / CHUNK_MB) + 1 + ERASURES_A_JOB * load.jobs
+    erasures = math.ceil(load.megabytes / CHUNK_MB) + ERASURES_A_JOB * load.jobs
     rewritten_mb = 0.0 if load.encrypted else erasures * REWRITTEN_MB
     records_gb = load.uploads_per_s * load.jobs * RECORD_MB * load.report_ttl_s / 1e3
     return Need(

@@ -64,8 +64,9 @@ _FILES_AT_ONCE: Final = 4
 
 # A record as it is created, claimed, and finished with what the analyzer has measured; in bytes.
 _RECORD_BYTES: Final = (600, 700, 4000)
-# What overwrites the revision before: the claim, the end of the work, that of the last report.
-_OVERWRITES: Final = (1, 2, 3)
+# What overwrites the revision before: the claim and the end of the work do not, the last report's
+# end does.
+_OVERWRITES: Final = (3,)
 
 Rows = list["Row"]
 
