@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from services.gateway import restraints, connection
+from services.gateway import connection, restraints
 from tests.hostile.conftest import Door, multipart, post, rest_of, statuses
 
 pytestmark = pytest.mark.usefixtures("unharmed")
