@@ -77,9 +77,8 @@ async def pipeline(
     stop = _signalled()
     host, port = settings.http_host, settings.http_port
     nats_url = f"nats://127.0.0.1:{nats_port}"
-    inherited = os.environ  # noqa: TID251 - by the services, as from a shell
-    env = nats_server.ENV | inherited
-    env |= {
+    given = os.environ  # noqa: TID251 - all inherit it, as from a shell
+    env = {**nats_server.ENV, **given} | {
         "NATS_URL": nats_url,
         "HTTP_HOST": host,
         "HTTP_PORT": str(port),

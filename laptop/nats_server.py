@@ -18,7 +18,7 @@ from laptop import CannotRun, programs
 PORT: Final = 4222
 CHATTER: Final = b" [INF] "
 """Marks the lines of its log that say that all is well."""
-ENV: Final = {"GOGC": "400", "GOMEMLIMIT": "400MiB"}
+ENV: Final = {"GOGC": "400", "GOMEMLIMIT": "800MiB"}
 """Less often collected, up to that limit: a third less of its processor time under many uploads."""
 STORE_BYTES: Final = 2 * sum(asset.max_bytes for asset in (*topology.BUCKETS, *topology.STORES))
 """Room for what the topology reserves, and as much again for the queues."""

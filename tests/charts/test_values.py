@@ -93,7 +93,10 @@ def test_permissions_name_what_the_topology_has() -> None:
     consumers = {(queue.stream, queue.consumer) for queue in queues}
     consumers |= {(reader.stream, reader.consumer) for log in LOGS for reader in log.readers}
 
-    verbs = "API ACK STREAM CONSUMER MSG NEXT GET DELETE CREATE UPDATE PURGE INFO NAMES DURABLE * >"
+    verbs = (
+        "API ACK STREAM CONSUMER MSG NEXT DIRECT GET DELETE CREATE UPDATE PURGE INFO NAMES DURABLE"
+        " * >"
+    )
     for user, permissions in PERMISSIONS.items():
         for subject in permissions["publish"]["allow"]:
             root, *rest = subject.split(".")
