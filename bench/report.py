@@ -22,7 +22,7 @@ T = TypeVar("T")
 # Profiles, taken by hand: py-spy of the services, pprof of nats-server.
 _WHERE_IT_GOES: Final = """### Where it goes, and what would mend it
 
-What was aimed at had been measured of the parts, before there was a whole. A job of the whole sends nats-server 23 messages (39 before [ADR 40](adr/0040-what-is-known-is-not-asked-again.md)): a chunk and
+What was aimed at had been measured of the parts, before there was a whole. A job of the whole sends nats-server 23 messages (39 before [ADR 39](adr/0039-what-is-known-is-not-asked-again.md)): a chunk and
 a meta; a report's row and whose job it shares; the job's record as queued, as running and as done, and what is let go of for it; its task, its delivery and its acknowledgement; a point for the statistics; the
 audio read, and erased. Of 200 kB with eight clients at once:
 
