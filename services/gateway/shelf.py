@@ -34,6 +34,7 @@ MAX_READS: Final = 32
 """How many texts one request may have read from NATS; then its cursor says where to go on."""
 
 _LOOK_EVERY_S: Final = 0.5
+_FIRST_LOOK_S: Final = 2.0
 _RECOUNT_EVERY_S: Final = 1.0
 _RECOUNT_SHARE: Final = 20  # at most a twentieth of the time goes into listing keys
 _BREATHE_EVERY: Final = 256  # books, between which others may use the event loop
@@ -165,7 +166,7 @@ class Shelf:
         self._seen = 0
         self._counted: tuple[int, int] | None = None
         self._count_again_at = 0.0
-        self._is_known = False
+        self._known = asyncio.Event()
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -182,8 +183,11 @@ class Shelf:
 
     async def find(self, query: Query) -> Entries:
         """Return the entries that are looked for; a page that took long ends early."""
-        if not self._is_known:
-            raise Unavailable("the library is still being read")
+        try:
+            async with asyncio.timeout(_FIRST_LOOK_S):
+                await self._known.wait()
+        except TimeoutError:
+            raise Unavailable("the library is still being read") from None
         found: list[Entry] = []
         last = query.after
         reads = looked = 0
@@ -220,7 +224,7 @@ class Shelf:
             self._learn(stored)
             self._seen = stored.sequence
         await self._recount()
-        self._is_known = True
+        self._known.set()
 
     def _learn(self, stored: Stored) -> None:
         try:
