@@ -91,6 +91,10 @@ class _Document:
         self._bound("get", "/resample", wait=wait)
         limit = Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=100, default=20)
         self._bound("get", "/jobs", limit=limit, cursor=Schema(type=_TEXT))
+        words = Schema(type=_TEXT, max_length=200, default="")
+        where = _one_of("name", "text", default="name")
+        bounds = {"q": words, "in": where, "cursor": Schema(type=_TEXT), "limit": limit}
+        self._bound("get", "/transcripts", **bounds)
         for method in ("get", "post"):
             source = _one_of("", "sketches", "influx", default="sketches")
             self._bound(method, "/stats", window=_WINDOW, source=source)

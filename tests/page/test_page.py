@@ -216,6 +216,8 @@ def test_the_first_visit_loads_little(visit: Open) -> None:
 
 def test_a_keyboard_is_enough(visit: Open) -> None:
     page = visit().page
+    # Playwright takes dialogs over from here on: asked when the key is pressed, it may be late.
+    page.on("filechooser", lambda _: None)
     page.goto("/")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
 

@@ -69,6 +69,9 @@ containers:
       - {name: SLOTS, value: {{ $service.slots | quote }}}
       - {name: OMP_NUM_THREADS, value: "1"}
       {{- end }}
+      {{- with $service.workers }}
+      - {name: WORKERS, value: {{ . | quote }}}
+      {{- end }}
       {{- if $isGateway }}
       - {name: HTTP_HOST, value: 0.0.0.0}
       - {name: HTTP_PORT, value: "8000"}
