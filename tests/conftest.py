@@ -266,7 +266,7 @@ NEEDED: Final[dict[str, tuple[str, Callable[[], object], str]]] = {
 }
 """Marker: the command that its tests need, whether it is here, how to get it."""
 NOT_IN_CI: Final = {"images", "influxd", "kubelinter"}
-"""A kernel may let nobody run a container; the others take too long to build."""
+"""They take too long to build, and a kernel may let nobody run a container."""
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """A gateway in the test's own event loop, over a real NATS and with real workers."""
 
 import asyncio
+import os
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -38,7 +41,7 @@ from services.transcoder.settings import Settings as TranscoderSettings
 from services.transcoder.transcode import transcode
 from services.transcriber.model import Model, load
 from services.transcriber.transcribe import transcribe
-from tests.conftest import NatsServer
+from tests.conftest import SERVERS, NatsServer
 
 REFERENCES: Final = load_references()
 
@@ -91,6 +94,29 @@ class Replica:
         config = (await js.stream_info(stream)).config
         config.max_bytes = max_bytes
         await js.update_stream(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """
+    With several nats-servers, give each test here one of them, unless all are asked for.
+
+    What a server does differently is tested in tests/nats, on each.
+    """
+    if os.getenv("SERVERS") == "all":
+        return
+    here = Path(__file__).parent
+    out = [item for item in items if item.path.is_relative_to(here) and not _has_its_server(item)]
+    items[:] = [item for item in items if item not in set(out)]
+    config.hook.pytest_deselected(items=out)
+
+
+def _has_its_server(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    version = call.params.get("nats_server") if call else None
+    if version not in SERVERS:
+        return True
+    name = item.nodeid.replace(version, "")  # the same for all servers, in all processes
+    return bool(version == list(SERVERS)[zlib.crc32(name.encode()) % len(SERVERS)])
 
 
 @pytest.fixture(scope="session")
