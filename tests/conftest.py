@@ -3,7 +3,8 @@ What every test can ask for: a real nats-server of its own, and the `nats` comma
 
     nats_server    started for this test, on a free port, with its store in tmp_path: the newest
                    there is. In CI, and with SERVERS=all, the test runs once for each server found:
-                   the installed one, and the newest, from tests/gotools
+                   the installed one, and the newest, from tests/gotools; in CI a test of
+                   tests/gateway takes one of them
     nats_cli       the `nats` of tests/gotools, for tests marked `natscli`
     service        starts services as processes, and ends them after the test
 
