@@ -100,24 +100,31 @@ async def compare(blobs: Blobs, bucket: ObjectStore, megabytes: int, rounds: int
     times: dict[str, list[float]] = {"put": [], "nats_py_put": [], "get": [], "nats_py_get": []}
     with Path("/dev/null").open("wb") as nowhere:  # noqa: ASYNC230 - opens at once
         for number in range(rounds):
-            # Fresh names, as uploads have: a put of a name that is there erases its bytes as well.
-            calls = _calls(blobs, bucket, data, nowhere, ours=f"ours-{number}")
+            # Fresh names, as uploads have.
+            ours, theirs = f"ours-{number}", f"theirs-{number}"
+            calls = _calls(blobs, bucket, data, nowhere, ours=ours, theirs=theirs)
             for what, call in calls.items():
                 times[what].append(await seconds(call))
-            await blobs.delete(f"ours-{number}")
-            await bucket.delete(f"theirs-ours-{number}")
+            await blobs.delete(ours)
+            await bucket.delete(theirs)
     speed = {what: size / MB / statistics.median(taken) for what, taken in times.items()}
     return Row(megabytes=megabytes, get_ratio=speed["get"] / speed["nats_py_get"], **speed)
 
 
-def _calls(
-    blobs: Blobs, bucket: ObjectStore, data: bytes, nowhere: BufferedWriter, *, ours: str
+def _calls(  # noqa: PLR0913 - each by its name
+    blobs: Blobs,
+    bucket: ObjectStore,
+    data: bytes,
+    nowhere: BufferedWriter,
+    *,
+    ours: str,
+    theirs: str,
 ) -> dict[str, Callable[[], Awaitable[object]]]:
     return {
         "put": lambda: blobs.put(ours, parts(data), limit=len(data)),
-        "nats_py_put": lambda: bucket.put(f"theirs-{ours}", data),
+        "nats_py_put": lambda: bucket.put(theirs, data),
         "get": lambda: blobs.fetch(ours, nowhere),
-        "nats_py_get": lambda: bucket.get(ours, writeinto=nowhere),
+        "nats_py_get": lambda: bucket.get(theirs, writeinto=nowhere),
     }
 
 
@@ -126,6 +133,7 @@ async def main(binary: str, sizes: list[int], rounds: int) -> None:
     with server(binary) as url:
         connection = await nats.connect(url)
         bucket = await connection.jetstream().create_object_store("audio")
+        await connection.jetstream().add_stream(name="SEALS_audio", subjects=["seals.audio.*"])
         blobs = Blobs(connection, "audio")
         rows = [await compare(blobs, bucket, size, rounds) for size in sizes]
         report = Report(server=version(connection), rounds=rounds, rows=rows)

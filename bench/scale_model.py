@@ -35,11 +35,14 @@ LINK_MB_S: Final = 1250.0
 """Of one nats-server, each way: 10 Gbit/s."""
 EVENTS_A_JOB: Final = 3
 """Opened, claimed, finished; a job that takes longer than 1.6 s adds one for each of these."""
-CHUNK_MB: Final = 0.524288
-ERASURES_A_JOB: Final = 1
-"""Of its last revision: the others have nothing to overwrite. Of the audio, one a chunk."""
 REWRITTEN_MB: Final = 4.0
-"""By each: half of a block of 8 MB, in which it lies anywhere. With encrypted files it is none."""
+"""
+For each job, whose last revision is overwritten; the others have nothing of an upload.
+
+Half of a block of 8 MB, in which it lies anywhere. With encrypted files it is none.
+"""
+SEAL_REWRITTEN_MB: Final = 2.0
+"""For each upload: the key of its audio lies in a block of 4 MB."""
 RECORD_MB: Final = 0.005
 """A finished job's record: a measurement has 2 to 5 kB, a transcript of three minutes as much."""
 
@@ -154,8 +157,7 @@ def need(load: Load, costs: Costs) -> Need:
         math.ceil(between_mb_s / cells / LINK_MB_S / BUSY),
     )
     audio_gb = in_mb_s * held_s(load, costs) / 1e3
-    erasures = math.ceil(load.megabytes / CHUNK_MB) + ERASURES_A_JOB * load.jobs
-    rewritten_mb = 0.0 if load.encrypted else erasures * REWRITTEN_MB
+    rewritten_mb = 0.0 if load.encrypted else SEAL_REWRITTEN_MB + REWRITTEN_MB * load.jobs
     records_gb = load.uploads_per_s * load.jobs * RECORD_MB * load.report_ttl_s / 1e3
     return Need(
         cells=cells,

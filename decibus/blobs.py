@@ -1,27 +1,38 @@
 """
-Audio in a NATS object store: streamed in, streamed out, never whole in memory.
+Audio in NATS: streamed in, streamed out, never whole in memory, and sealed.
 
     put     source ──▶ $O.<bucket>.C.<nuid>    a chunk a message, `window` of them not yet acked
-                   ──▶ $O.<bucket>.M.<name>    the meta, last: what has no meta does not exist
-    fetch   meta ──▶ an ephemeral pull consumer over the chunks ──▶ file, 8 MiB asked for ahead
+                   ──▶ seals.<bucket>.<name>   the seal, last: what has no seal does not exist
+    fetch   seal ──▶ the chunks, 8 MiB asked for ahead ──▶ file
+    delete  the seal is overwritten; the chunks are let go of
 
-The layout is NATS ADR-20: `nats object get` reads what is put here, `fetch` reads what
-`nats object put` stored. nats-py 2.16 has an object store too, but its get moves on every 250 ms
-(22 MB/s), waits for ever when chunks are gone, and leaks its consumer when it is cancelled.
+Each object is encrypted with a key of its own, AES-256-GCM (NIST SP 800-38D), the number of a chunk
+its nonce. The key is in the seal and nowhere else, so that an object is erased with that one small
+message: NIST SP 800-88 calls it cryptographic erase. Overwriting the chunks themselves would take
+nats-server 5 to 12 ms of processor time a megabyte. The tag of each chunk, its number and how many
+there are tell whether what was fetched is what was put.
+
+The chunks lie where ADR-20 of NATS has them, in the object store of the bucket, beside what other
+clients have put there, which `offered` and `stream_offered` read. nats-py 2.16 has an object store
+too, but its get moves on every 250 ms (22 MB/s), waits for ever when chunks are gone, and leaks its
+consumer when it is cancelled.
 """
 
 import asyncio
 import hashlib
+import os
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Annotated, BinaryIO, Final, Self
 
 import msgspec
 import nats.errors
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -32,20 +43,20 @@ from decibus.messages import read
 from decibus.refusals import is_full, translated
 
 _DIGEST_TYPE: Final = "SHA-256="
-_HEADER_BYTES: Final = 4096  # room for headers below the server's max_payload
+_HEADER_BYTES: Final = 4096  # room for headers and a tag below the server's max_payload
+_KEY_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
 _NAME_BYTES: Final = 1024  # a subject beyond the server's max_control_line ends the connection
-_NO_MESSAGE_FOUND: Final = 10037  # nats-server's JSNoMessageFoundErr
-_ERASE_WINDOW: Final = 4  # messages that are overwritten side by side: uploads must not starve
-_ERASURES: Final = 4  # objects that are erased side by side: the server answers others in between
-_ERASE_IDLE_S: Final = 30.0  # a server that overwrites a lot is slow, and not away
+_NOT_THERE: Final = (10037, 10043, 10057)  # how servers say: there is no such message
 _PULL_BYTES: Final = 4 << 20  # one pull request; two are under way
 _PULL_EXPIRES_NS: Final = 250_000_000  # how soon the server says that it has no more
 _READER_EXPIRES_NS: Final = 30_000_000_000  # when it drops the consumer of a client that died
 _IN_FLIGHT: Final = 32  # chunks of all puts that wait for an ack: 16 MiB, what a server holds well
 _LOOK_EVERY_S: Final = 0.25  # whether the connection still is the one that answers would come by
 _FEW_CHUNKS: Final = 4  # are asked for one by one: a reader costs as much as several questions
+_SMALL_BYTES: Final = 256 << 10  # is hashed where it comes: a thread for it costs as much
 _DIRECT_S: Final = 1.0
-_MAX_PLACES: Final = 256  # objects of which a store knows where their messages are
+_MAX_PLACES: Final = 256  # objects of which a store knows where their seals are
 
 
 class _Options(msgspec.Struct, frozen=True):
@@ -56,7 +67,7 @@ class _Options(msgspec.Struct, frozen=True):
 
 class Blob(msgspec.Struct, frozen=True, kw_only=True):
     """
-    An object's meta, as it stands in the store: ADR-20's ObjectInfo.
+    An object's meta: ADR-20's ObjectInfo. `size` and `digest` are those of the audio in clear.
 
     Its chunks lie on the subject that ends in `nuid`. `mtime` is the time of the meta's message.
     """
@@ -76,6 +87,16 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
         return urlsafe_b64decode(self.digest.partition("=")[2]).hex()
 
 
+class _Seal(Blob, frozen=True, kw_only=True):
+    """A blob as it is kept, with what its chunks were encrypted with. It never leaves here."""
+
+    key: Annotated[bytes, msgspec.Meta(min_length=_KEY_BYTES, max_length=_KEY_BYTES)]
+
+    def blob(self) -> Blob:
+        """Return all but the key."""
+        return Blob(**{field: getattr(self, field) for field in Blob.__struct_fields__})
+
+
 class Listed(msgspec.Struct, frozen=True):
     """An object as the store lists it. `stored_at` is when its upload was finished."""
 
@@ -85,10 +106,10 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Where in the stream an object's messages are: the sequences of its chunks, and its meta's."""
+    """Where an object is: its chunks, and its seal by sequence."""
 
-    chunks: tuple[int, ...]
-    meta: int
+    nuid: str
+    seal: int
 
 
 class Unfinished(msgspec.Struct, frozen=True):
@@ -100,7 +121,7 @@ class Unfinished(msgspec.Struct, frozen=True):
 
 class Blobs:
     """
-    The objects of one bucket.
+    The objects of one bucket. A name is put once: whoever makes it up makes up a new one.
 
     A put holds `window` chunks in memory, and all of them together keep the connection free for
     everything else that goes over it: some wait for the acks of others. `idle_s` is how long the
@@ -121,45 +142,46 @@ class Blobs:
         self._places: dict[str, _Place] = {}
         self._bucket = bucket
         self._stream = f"OBJ_{bucket}"
+        self._seals = f"SEALS_{bucket}"
         self._chunk_bytes = chunk_bytes
         self._window = window
         self._idle_s = idle_s
         self._in_flight = _Slots(_IN_FLIGHT)
-        self._erasing = asyncio.Semaphore(_ERASURES)
 
-    async def put(
-        self, name: str, source: AsyncIterator[bytes], *, limit: int, is_new: bool = False
-    ) -> Blob:
+    async def put(self, name: str, source: AsyncIterator[bytes], *, limit: int) -> Blob:
         """
-        Store what `source` yields; it replaces an object of that name.
+        Store what `source` yields, under a name that nothing else has or had.
 
-        With `is_new` there is none, as the name was made up for it: none is looked for. Raises
-        `TooLarge` as soon as `limit` bytes are passed. Whatever goes wrong, cancellation included,
-        what had been stored is erased before the error reaches the caller.
+        Raises `TooLarge` as soon as `limit` bytes are passed. Whatever goes wrong, cancellation
+        included, what had been stored is erased before the error reaches the caller.
         """
-        meta_subject = self._meta_subject(name)
+        seal_subject = self._seal_subject(name)
         nuid = secrets.token_hex(11)
         async with _Inbox(self._connection, self._inboxes, self._in_flight) as acks:
             try:
-                blob = await self._write_chunks(name, nuid, source, limit, acks)
-                replaced = None
-                if not is_new:  # else nothing is lost by a meta whose chunks are refused
-                    await self._settle(acks)
-                    replaced = await self._find(name)
-                meta = msgspec.json.encode(blob)
-                await self._store(acks, meta_subject, meta, {"Nats-Rollup": "sub"})
+                seal = await self._write_chunks(name, nuid, source, limit, acks)
+                # Not after their acks: a seal whose chunks are refused is erased again.
+                await self._store(acks, seal_subject, msgspec.json.encode(seal))
                 await self._settle(acks)
-                if replaced:
-                    await self._erase(self._chunk_subject(replaced.nuid))
             except BaseException:
                 await asyncio.shield(self._discard(name, nuid, acks))
                 raise
-        return blob
+        return seal.blob()
 
     async def info(self, name: str) -> Blob:
         """Return what the store knows of an object, or raise `BlobGone`."""
-        blob = await self._find(name)
-        if blob is None:
+        return (await self._seal(name))[0].blob()
+
+    async def offered(self, name: str) -> Blob:
+        """Return the meta of an object that another client has put, or raise `BlobGone`."""
+        message = await self._last(self._stream, self._meta_subject(name))
+        if message is None:
+            raise self._gone(name)
+        try:
+            blob = read(message.data, Blob)
+        except Unreadable as error:  # written by somebody who may mean harm
+            raise BlobGone(f"{name}: its meta cannot be read: {error}") from error
+        if blob.deleted:
             raise self._gone(name)
         return blob
 
@@ -168,29 +190,19 @@ class Blobs:
 
     async def is_whole(self, name: str) -> bool:
         """Whether an object and every chunk of it is there: at `max_age` its chunks go first."""
-        blob = await self._find(name)
-        if blob is None:
+        found = await self._look(name)
+        if found is None:
             return False
-        subject = self._chunk_subject(blob.nuid)
-        return (await self._counts(subject)).get(subject, 0) == blob.chunks
+        subject = self._chunk_subject(found[0].nuid)
+        return (await self._counts(subject)).get(subject, 0) == found[0].chunks
 
     async def all(self, *, after: int = 0) -> AsyncGenerator[Listed, None]:
-        """Yield the finished objects behind a sequence of the stream, the oldest first."""
-        while True:
-            get = f"STREAM.MSG.GET.{self._stream}"
-            subjects = f"$O.{self._bucket}.M.>"
-            try:
-                answer = await self._call(get, seq=after + 1, next_by_subj=subjects)
-            except BlobGone:
-                return
-            message = answer.message
-            after = message.seq
-            try:
-                blob = read(message.data, Blob)
-            except Unreadable:  # another client's idea of a meta
-                continue
-            if not blob.deleted:
-                yield Listed(blob, message.seq, message.time)
+        """Yield the finished objects behind a sequence of the seals, the oldest first."""
+        async with aclosing(self._messages(self._seals, self._seal_subjects, after)) as messages:
+            async for message in messages:
+                with suppress(Unreadable):  # not ours
+                    blob = read(message.data, _Seal).blob()
+                    yield Listed(blob, message.seq, message.time)
 
     async def unfinished(self) -> list[Unfinished]:
         """List what has chunks and no meta. A client that dies in the middle of a put leaves it."""
@@ -199,87 +211,121 @@ class Blobs:
             return []
         # After the chunks, as a put writes its meta last.
         finished = {self._chunk_subject(listed.blob.nuid) async for listed in self.all()}
-        found = []
-        for subject in counts.keys() - finished:
-            with suppress(BlobGone):  # erased meanwhile
-                last = await self._call(f"STREAM.MSG.GET.{self._stream}", last_by_subj=subject)
-                found.append(Unfinished(subject.rpartition(".")[2], last.message.time))
-        return found
+        metas = f"$O.{self._bucket}.M.>"
+        async with aclosing(self._messages(self._stream, metas, 0)) as messages:
+            async for message in messages:
+                with suppress(Unreadable):
+                    finished.add(self._chunk_subject(read(message.data, Blob).nuid))
+        return [
+            Unfinished(subject.rpartition(".")[2], last.time)
+            for subject in counts.keys() - finished
+            if (last := await self._last(self._stream, subject))  # else erased meanwhile
+        ]
 
     async def drop(self, unfinished: Unfinished) -> None:
-        """Erase these chunks."""
-        await self._erase(self._chunk_subject(unfinished.nuid))
+        """Let go of these chunks; what they were encrypted with has never been stored."""
+        await self._purge(unfinished.nuid)
 
     async def fetch(self, name: str, into: BinaryIO) -> Blob:
         """
         Write an object to a file, in a thread.
 
-        Raises `BlobGone` within a second of finding that chunks are missing, and when the digest
-        is wrong; `into` then holds a part of it.
+        Raises `BlobGone` within a second of finding that chunks are missing, and when one is not
+        what was put; `into` then holds a part of it.
         """
-        found = await self._look(name)
-        if found is None:
-            raise self._gone(name)
-        blob, meta = found
-        sequences: list[int] = []
-        sha256 = hashlib.sha256()
+        seal, sequence = await self._seal(name)
+        cipher = AESGCM(seal.key)
 
-        def take(chunk: bytes) -> None:
-            sha256.update(chunk)
-            into.write(chunk)
+        def take(number: int, chunk: bytes) -> None:
+            into.write(_opened(seal, cipher, number, chunk))
 
-        async with aclosing(self._chunks(blob, sequences)) as chunks:
+        async with aclosing(self._chunks(seal)) as chunks:
+            number = 0
             async for chunk in chunks:
-                await asyncio.to_thread(take, chunk)
-        _verify(blob, sha256.hexdigest())
-        self._remember(name, _Place(tuple(sequences), meta))
-        return blob
+                await asyncio.to_thread(take, number, chunk)
+                number += 1
+        self._remember(name, _Place(seal.nuid, sequence))
+        return seal.blob()
 
     async def stream(self, name: str) -> AsyncGenerator[bytes, None]:
         """
-        Yield an object chunk by chunk; a wrong digest shows after the last one.
+        Yield an object chunk by chunk.
 
         Whoever may stop early reads it in `contextlib.aclosing`, which ends the consumer too.
         """
-        blob = await self.info(name)
+        seal, _ = await self._seal(name)
+        cipher = AESGCM(seal.key)
+        async with aclosing(self._chunks(seal)) as chunks:
+            number = 0
+            async for chunk in chunks:
+                yield _opened(seal, cipher, number, chunk)
+                number += 1
+
+    async def stream_offered(self, blob: Blob) -> AsyncGenerator[bytes, None]:
+        """Yield an object of another client in the same way; a wrong digest shows at the end."""
         sha256 = hashlib.sha256()
-        async with aclosing(self._chunks(blob, [])) as chunks:
+        async with aclosing(self._chunks(blob)) as chunks:
             async for chunk in chunks:
                 await asyncio.to_thread(sha256.update, chunk)
                 yield chunk
-        _verify(blob, sha256.hexdigest())
+        if sha256.hexdigest() != blob.sha256:
+            raise BlobGone(f"{blob.name}: SHA-256 is {sha256.hexdigest()}, not {blob.sha256}")
 
     async def delete(self, name: str) -> bool:
         """
         Remove an object, leaving no marker; tell whether there was one.
 
-        Its bytes are overwritten in the store's files before this returns: 8 to 20 ms a megabyte.
-        Where its messages are is known of what was fetched here, and else looked for.
+        When this returns nobody can read its bytes any more. Where its seal is, is known of what
+        was fetched here, and else looked for.
         """
         place = self._places.pop(name, None)
-        if place is not None and await self._erase_all(place.chunks, bare=(place.meta,)):
-            return True
-        blob = await self._find(name)
-        if blob is None:
+        if place is None or not await self._break(place.seal):
+            found = await self._look(name)
+            if found is None:
+                return False
+            place = _Place(found[0].nuid, found[1])
+            await self._break(place.seal)
+        with suppress(Unavailable):  # it is `unfinished` then
+            await self._purge(place.nuid)
+        return True
+
+    async def _break(self, sequence: int) -> bool:
+        """
+        Overwrite a seal in the server's files; returns whether it was there.
+
+        A purge, and `max_age`, only let go of a message: its bytes stay in the file of its block
+        until everything else in there is gone too. Deleting a message by its sequence overwrites
+        it, on 2.9 as on 2.15. That holds for the files of a stream with one replica: the Raft logs
+        of a replicated one keep copies until they are compacted.
+        """
+        try:
+            await self._call(f"STREAM.MSG.DELETE.{self._seals}", seq=sequence)
+        except BlobGone:  # another replica was faster
             return False
-        await self._erase(self._chunk_subject(blob.nuid))
-        await self._erase(self._meta_subject(name))
         return True
 
     async def _write_chunks(
         self, name: str, nuid: str, source: AsyncIterator[bytes], limit: int, acks: "_Inbox"
-    ) -> Blob:
+    ) -> _Seal:
         subject = self._chunk_subject(nuid)
         chunk_bytes = min(self._chunk_bytes, self._connection.max_payload - _HEADER_BYTES)
+        key = os.urandom(_KEY_BYTES)
+        cipher = AESGCM(key)
         sha256 = hashlib.sha256()
         size = count = 0
+
+        def take(chunk: bytearray) -> bytes:
+            sha256.update(chunk)
+            return cipher.encrypt(_nonce(count), chunk, None)
+
         async with aclosing(_cut(source, chunk_bytes, limit)) as chunks:
             async for chunk in chunks:
-                await asyncio.to_thread(sha256.update, chunk)
-                await self._store(acks, subject, chunk)
+                is_small = len(chunk) <= _SMALL_BYTES
+                sealed = take(chunk) if is_small else await asyncio.to_thread(take, chunk)
+                await self._store(acks, subject, sealed)
                 size += len(chunk)
                 count += 1
-        return Blob(
+        return _Seal(
             name=name,
             bucket=self._bucket,
             nuid=nuid,
@@ -287,17 +333,16 @@ class Blobs:
             chunks=count,
             digest=_DIGEST_TYPE + urlsafe_b64encode(sha256.digest()).decode(),
             options=_Options(max_chunk_size=chunk_bytes),
+            key=key,
         )
 
-    async def _store(
-        self, acks: "_Inbox", subject: str, payload: bytes, headers: dict[str, str] | None = None
-    ) -> None:
+    async def _store(self, acks: "_Inbox", subject: str, payload: bytes) -> None:
         """Publish to the stream, when less than `window` waits for its ack and there is a slot."""
         await self._settle(acks, below=self._window)
         await acks.admission(self._idle_s)
         if not self._connection.is_connected:  # nats-py would send it after the reconnect
             raise Unavailable("NATS: not connected")
-        await acks.publish(subject, payload, headers)
+        await acks.publish(subject, payload)
 
     async def _settle(self, acks: "_Inbox", *, below: int = 1) -> None:
         """See what was published stored, or raise what the server has against it."""
@@ -318,14 +363,14 @@ class Blobs:
                 # A chunk that the stream takes in afterwards would stay: wait for all answers.
                 while acks.unanswered and await acks.next(self._idle_s / 4):
                     pass
-                await self._erase(self._chunk_subject(nuid))
-                blob = await self._find(name)
-                if blob and blob.nuid == nuid:
-                    await self._erase(self._meta_subject(name))
+                found = await self._look(name)
+                if found is not None and found[0].nuid == nuid:
+                    await self._break(found[1])
+                await self._purge(nuid)
 
-    async def _chunks(self, blob: Blob, sequences: list[int]) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self, blob: Blob) -> AsyncGenerator[bytes, None]:
         """
-        Yield each chunk once, and add to `sequences` where it is.
+        Yield each chunk once, as it is stored.
 
         A reader that ends early, because the server was restarted or has no more, is replaced by
         one that starts behind the last chunk. Opening that one tells what is still there.
@@ -337,7 +382,6 @@ class Blobs:
                 break
             received += 1
             last_seq = int((message.headers or {})["Nats-Sequence"])
-            sequences.append(last_seq)
             yield message.data
         waiting_since = time.monotonic()
         while received < blob.chunks:
@@ -347,7 +391,6 @@ class Blobs:
                 async for message in messages:
                     received += 1
                     last_seq = message.metadata.sequence.stream
-                    sequences.append(last_seq)
                     yield message.data
                     waiting_since = time.monotonic()
 
@@ -391,9 +434,7 @@ class Blobs:
                 with suppress(Unavailable):
                     await arrived.publish(f"$JS.API.CONSUMER.DELETE.{consumer}", b"")
 
-    async def _open(
-        self, consumer: str, subject: str, last_seq: int, *, headers_only: bool = False
-    ) -> int:
+    async def _open(self, consumer: str, subject: str, last_seq: int) -> int:
         """Create a consumer of the messages behind `last_seq`; return how many there are."""
         config = {
             "name": consumer.rpartition(".")[2],
@@ -401,7 +442,6 @@ class Blobs:
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": last_seq + 1,
             "filter_subject": subject,
-            "headers_only": headers_only,
             "inactive_threshold": _READER_EXPIRES_NS,
             "mem_storage": True,
             "num_replicas": 1,
@@ -411,22 +451,41 @@ class Blobs:
         )
         return created.num_pending
 
-    async def _find(self, name: str) -> Blob | None:
+    async def _seal(self, name: str) -> tuple[_Seal, int]:
         found = await self._look(name)
-        return None if found is None else found[0]
+        if found is None:
+            raise self._gone(name)
+        return found
 
-    async def _look(self, name: str) -> tuple[Blob, int] | None:
-        """Return an object's meta and the sequence of that, or None."""
-        get = f"STREAM.MSG.GET.{self._stream}"  # answered by the leader, so never out of date
-        try:
-            answer = await self._call(get, last_by_subj=self._meta_subject(name))
-        except BlobGone:
+    async def _look(self, name: str) -> tuple[_Seal, int] | None:
+        """Return an object's seal and the sequence of that, or None."""
+        message = await self._last(self._seals, self._seal_subject(name))
+        if message is None:
             return None
         try:
-            blob = read(answer.message.data, Blob)
-        except Unreadable as error:  # written by somebody else, who may mean harm
-            raise BlobGone(f"{name}: its meta cannot be read: {error}") from error
-        return None if blob.deleted else (blob, answer.message.seq)
+            return read(message.data, _Seal), message.seq
+        except Unreadable as error:
+            raise BlobGone(f"{name}: its seal cannot be read: {error}") from error
+
+    async def _last(self, stream: str, subject: str) -> "_Message | None":
+        """Return the last message on a subject; from the leader, so never out of date."""
+        try:
+            return (await self._call(f"STREAM.MSG.GET.{stream}", last_by_subj=subject)).message
+        except BlobGone:
+            return None
+
+    async def _messages(
+        self, stream: str, subjects: str, after: int
+    ) -> AsyncGenerator["_Message", None]:
+        """Yield the messages on these subjects behind a sequence, one question each."""
+        while True:
+            get = f"STREAM.MSG.GET.{stream}"
+            try:
+                answer = await self._call(get, seq=after + 1, next_by_subj=subjects)
+            except BlobGone:
+                return
+            after = answer.message.seq
+            yield answer.message
 
     def _remember(self, name: str, place: _Place) -> None:
         while len(self._places) >= _MAX_PLACES:
@@ -438,69 +497,9 @@ class Blobs:
         found = await self._call(f"STREAM.INFO.{self._stream}", subjects_filter=subjects)
         return found.state.subjects or {}
 
-    async def _erase(self, subject: str) -> None:
-        """
-        Remove what lies on a subject, so that no byte of it stays in the store's files.
-
-        A purge, and `max_age`, only let go of a message: its bytes stay in the file of its block,
-        up to 8 MB, until everything else in there is gone too. Deleting a message by its sequence
-        overwrites it, on 2.9 as on 2.15. That holds for the files of a stream with one replica:
-        the Raft logs of a replicated one keep copies until they are compacted.
-        """
-        # An error says that the message is gone: another replica was faster.
-        await self._erase_all(await self._sequences(subject))
-        # What was stored meanwhile, and what could not be erased.
-        await self._purge(subject)
-
-    async def _erase_all(self, sequences: Sequence[int], *, bare: Sequence[int] = ()) -> bool:
-        """
-        Overwrite messages, and let go of bare ones; returns whether all were still there.
-
-        Bare is what has nothing of an upload but its digest: overwriting costs the server the
-        whole block around it.
-        """
-        delete = f"$JS.API.STREAM.MSG.DELETE.{self._stream}"
-        requests = [{"seq": seq} for seq in sequences]
-        requests += [{"seq": seq, "no_erase": True} for seq in bare]
-        refused = 0
-        async with self._erasing, _Inbox(self._connection, self._inboxes) as answers:
-            for request in requests:
-                while answers.unanswered >= _ERASE_WINDOW:
-                    refused += not await self._is_erased(answers)
-                await answers.publish(delete, msgspec.json.encode(request))
-            while answers.unanswered:
-                refused += not await self._is_erased(answers)
-        return not refused
-
-    async def _is_erased(self, answers: "_Inbox") -> bool:
-        message = await answers.next(_ERASE_IDLE_S)
-        if message is None:
-            raise Unavailable(f"NATS: no answer within {_ERASE_IDLE_S} s")
-        return _status(message) is None and _parsed(message).error is None
-
-    async def _sequences(self, subject: str) -> list[int]:
-        """Return where in the stream the messages on a subject are."""
-        consumer = f"{self._stream}.{secrets.token_hex(8)}"
-        sequences: list[int] = []
-        async with _Inbox(self._connection) as arrived:
-            try:
-                left = await self._open(consumer, subject, 0, headers_only=True)
-                pull = {"batch": max(1, left), "expires": _PULL_EXPIRES_NS}
-                next_ = f"$JS.API.CONSUMER.MSG.NEXT.{consumer}"
-                if left:
-                    await arrived.publish(next_, msgspec.json.encode(pull))
-                while len(sequences) < left:
-                    message = await arrived.next(self._idle_s / 2)
-                    if message is None or _status(message):
-                        break
-                    sequences.append(message.metadata.sequence.stream)
-            finally:
-                with suppress(Unavailable):
-                    await arrived.publish(f"$JS.API.CONSUMER.DELETE.{consumer}", b"")
-        return sequences
-
-    async def _purge(self, subject: str) -> None:
-        await self._call(f"STREAM.PURGE.{self._stream}", filter=subject)
+    async def _purge(self, nuid: str) -> None:
+        """Let go of an object's chunks."""
+        await self._call(f"STREAM.PURGE.{self._stream}", filter=self._chunk_subject(nuid))
 
     async def _call(self, api: str, **request: object) -> "_Answer":
         payload = msgspec.json.encode(request)
@@ -513,10 +512,14 @@ class Blobs:
         return f"$O.{self._bucket}.C.{nuid}"
 
     def _meta_subject(self, name: str) -> str:
-        encoded = name.encode()
-        if not 0 < len(encoded) <= _NAME_BYTES:
-            raise BadRequest(f"an object's name has 1 to {_NAME_BYTES} bytes, not {len(encoded)}")
-        return f"$O.{self._bucket}.M.{urlsafe_b64encode(encoded).decode()}"
+        return f"$O.{self._bucket}.M.{_token(name)}"
+
+    def _seal_subject(self, name: str) -> str:
+        return f"seals.{self._bucket}.{_token(name)}"
+
+    @property
+    def _seal_subjects(self) -> str:
+        return f"seals.{self._bucket}.*"
 
 
 class _Inbox:
@@ -570,16 +573,14 @@ class _Inbox:
             await self._slots.take(timeout_s)
             self._held += 1
 
-    async def publish(
-        self, subject: str, payload: bytes, headers: dict[str, str] | None = None
-    ) -> None:
+    async def publish(self, subject: str, payload: bytes) -> None:
         """Publish with this inbox as the reply."""
         if not self.unanswered:
             self._reconnects = self._connection.stats["reconnects"]
         # Counted first: when this is cancelled half-way, nats-py sends the message all the same.
         self.unanswered += 1
         with translated():
-            await self._connection.publish(subject, payload, self._subject, headers)
+            await self._connection.publish(subject, payload, self._subject)
 
     async def next(self, timeout_s: float) -> Msg | None:
         """Wait for a message; None when none came in time, or none can as the connection broke."""
@@ -666,25 +667,44 @@ class _Answer(msgspec.Struct, frozen=True):
 
 async def _cut(
     source: AsyncIterator[bytes], chunk_bytes: int, limit: int
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[bytearray, None]:
     """Yield the same bytes in chunks of one size; the last one is shorter."""
     size = 0
-    rest = bytearray()
+    chunk = bytearray()
     async for part in source:
         size += len(part)
         if size > limit:
             raise TooLarge(f"more than {limit} bytes")
-        rest += part
-        while len(rest) >= chunk_bytes:
-            yield bytes(memoryview(rest)[:chunk_bytes])
-            del rest[:chunk_bytes]
-    if rest:
-        yield bytes(rest)
+        taken = 0
+        while len(chunk) + len(part) - taken >= chunk_bytes:
+            until = taken + chunk_bytes - len(chunk)
+            chunk += memoryview(part)[taken:until]
+            taken = until
+            yield chunk
+            chunk = bytearray()
+        chunk += memoryview(part)[taken:]
+    if chunk:
+        yield chunk
 
 
-def _verify(blob: Blob, sha256: str) -> None:
-    if sha256 != blob.sha256:
-        raise BlobGone(f"{blob.name}: SHA-256 is {sha256}, not {blob.sha256}")
+def _nonce(number: int) -> bytes:
+    """A key is used for one object only, and in it once for each number."""
+    return number.to_bytes(_NONCE_BYTES, "big")
+
+
+def _opened(seal: _Seal, cipher: AESGCM, number: int, chunk: bytes) -> bytes:
+    try:
+        return cipher.decrypt(_nonce(number), chunk, None)
+    except InvalidTag:
+        raise BlobGone(f"{seal.name}: chunk {number} is not what was stored") from None
+
+
+def _token(name: str) -> str:
+    """Return a name as ADR-20 writes it into a subject."""
+    encoded = name.encode()
+    if not 0 < len(encoded) <= _NAME_BYTES:
+        raise BadRequest(f"an object's name has 1 to {_NAME_BYTES} bytes, not {len(encoded)}")
+    return urlsafe_b64encode(encoded).decode()
 
 
 def _answer(message: Msg) -> _Answer:
@@ -694,7 +714,7 @@ def _answer(message: Msg) -> _Answer:
     answer = _parsed(message)
     if answer.error is None:
         return answer
-    if answer.error.err_code == _NO_MESSAGE_FOUND:
+    if answer.error.err_code in _NOT_THERE:
         raise BlobGone(answer.error.description)
     full = is_full(answer.error.err_code, answer.error.description)
     kind = StorageFull if full else Unavailable

@@ -39,7 +39,7 @@ class Outputs:
         with made.file:
             name = f"{OUTPUT_PREFIX}{secrets.token_hex(16)}"
             pieces = _pieces(made.file)
-            blob = await self._blobs.put(name, pieces, limit=OUTPUTS.max_bytes, is_new=True)
+            blob = await self._blobs.put(name, pieces, limit=OUTPUTS.max_bytes)
         return replace(
             made.result,
             output=blob.name,

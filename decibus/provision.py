@@ -90,6 +90,7 @@ async def declare(
             await _declare_stream(js, _bucket_stream(bucket), replicas)
     for store in STORES:
         await _declare_stream(js, _object_stream(store), replicas)
+        await _declare_stream(js, _seal_stream(store), replicas)
 
 
 async def declare_quota(js: JetStreamContext, quota: Quota, *, replicas: int) -> None:
@@ -241,5 +242,17 @@ def _object_stream(store: ObjectStore) -> api.StreamConfig:
         max_bytes=store.max_bytes,
         allow_rollup_hdrs=True,
         allow_direct=True,  # for chunks, which never change
+        duplicate_window=120.0,
+    )
+
+
+def _seal_stream(store: ObjectStore) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=store.seals,
+        subjects=[store.seal_subjects],
+        discard=api.DiscardPolicy.NEW,
+        max_age=store.ttl.total_seconds(),
+        max_bytes=store.max_seal_bytes,
+        allow_direct=False,  # from the leader only: what was erased is gone
         duplicate_window=120.0,
     )

@@ -1,7 +1,7 @@
 """
 Every name in NATS, in one place. `python -m decibus.topology` prints it.
 
-    upload ──▶ OBJ audio                        the bytes, until the last task has ended
+    upload ──▶ OBJ audio, SEALS_audio           the bytes, until the last task has ended
            ──▶ KV reports                       one row an upload: which jobs it waits for
            ──▶ KV analyses ──▶ audio.evt.>      one record a job; every change is republished
            ──▶ JOBS_ANALYZE, JOBS_TRANSCRIBE,   one message a job, until a worker has settled it;
@@ -176,16 +176,33 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectStore(msgspec.Struct, frozen=True, kw_only=True):
-    """An object store in the layout of NATS ADR-20."""
+    """
+    An object store in the layout of NATS ADR-20, and the seals of what `decibus.blobs` puts there.
+
+    A seal is a message of 500 bytes with the key of an object; erasing it erases the object. They
+    have a stream of their own, and a small one, as nats-server 2.10 and newer rewrite the whole
+    block around what they overwrite: a block is a quarter of a small stream.
+    """
 
     name: str
     ttl: timedelta
     max_bytes: int
+    max_seal_bytes: int = 16 << 20
 
     @property
     def stream(self) -> str:
         """The stream under the store."""
         return f"OBJ_{self.name}"
+
+    @property
+    def seals(self) -> str:
+        """The stream of the seals."""
+        return f"SEALS_{self.name}"
+
+    @property
+    def seal_subjects(self) -> str:
+        """What that captures."""
+        return f"seals.{self.name}.*"
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True):
@@ -407,7 +424,9 @@ def table() -> str:
         )
         for bucket in BUCKETS
     ]
-    rows += [(store.stream, f"$O.{store.name}.>", f"ttl {store.ttl}") for store in STORES]
+    for store in STORES:
+        rows.append((store.stream, f"$O.{store.name}.>", f"ttl {store.ttl}"))
+        rows.append((store.seals, store.seal_subjects, f"ttl {store.ttl}"))
     rows += [
         (journal.stream, journal.subjects, f"for {journal.max_age}, or until its job has ended")
         for journal in JOURNALS

@@ -35,7 +35,7 @@ EVERY_S: Final = 5.0
 _STREAMS: Final = (
     *(queue.stream for queue in ERRANDS),
     *(bucket.stream for bucket in BUCKETS),
-    *(store.stream for store in STORES),
+    *(stream for store in STORES for stream in (store.stream, store.seals)),
     *(journal.stream for journal in JOURNALS),
     *(log.stream for log in LOGS),
 )

@@ -98,7 +98,7 @@ class Intake:
         start = loop.time()
         name = f"{UPLOAD_PREFIX}{secrets.token_hex(16)}"
         limit = self._settings.max_upload_bytes
-        blob = await self._blobs.put(name, body, limit=limit, is_new=True)
+        blob = await self._blobs.put(name, body, limit=limit)
         received = Received(blob, filename, loop.time() - start)
         UPLOAD_BYTES.inc(blob.size)
         if blob.size == 0:
@@ -109,10 +109,10 @@ class Intake:
     async def copy(self, name: str) -> Received:
         """Take in an object that the sender has put into the store; it is read, never trusted."""
         try:
-            await self._blobs.info(name)
+            blob = await self._blobs.offered(name)
         except BlobGone:
             raise NotFound(f"there is no object {name[:64]!r} in the store {AUDIO.name}") from None
-        return await self.receive(self._blobs.stream(name), name)
+        return await self.receive(self._blobs.stream_offered(blob), name)
 
     async def discard(self, received: Received) -> None:
         """Remove a stored file that leads to no job."""

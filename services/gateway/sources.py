@@ -82,7 +82,7 @@ class Sources:
         if len(ticket.parts) == 1:
             return ticket
         pieces = self.read(ticket)
-        whole = await self._blobs.put(_fresh_name(), pieces, limit=ticket.offset, is_new=True)
+        whole = await self._blobs.put(_fresh_name(), pieces, limit=ticket.offset)
         joined = partial(moves.join, whole=whole, name=name)
         before, after = await self._move(ticket, joined, whole)
         await self.discard(before.parts)
@@ -106,7 +106,7 @@ class Sources:
             raise TooLarge(f"the source would have more than {limit} bytes left for it")
         if not self._broker.is_connected:
             raise Unavailable("NATS is away")
-        blob = await self._blobs.put(_fresh_name(), coming.pieces(), limit=limit, is_new=True)
+        blob = await self._blobs.put(_fresh_name(), coming.pieces(), limit=limit)
         UPLOAD_BYTES.inc(blob.size)
         return blob
 

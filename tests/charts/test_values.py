@@ -89,7 +89,8 @@ def test_permissions_name_what_the_topology_has() -> None:
     queues = (*QUEUES.values(), *ERRANDS)
     assets = [*(q.stream for q in queues), *(b.stream for b in BUCKETS)]
     assets += [journal.stream for journal in JOURNALS]
-    known = {*assets, *(s.stream for s in STORES), *(log.stream for log in LOGS), "RATE"}
+    known = {*assets, *(s.stream for s in STORES), *(s.seals for s in STORES)}
+    known |= {*(log.stream for log in LOGS), "RATE"}
     consumers = {(queue.stream, queue.consumer) for queue in queues}
     consumers |= {(reader.stream, reader.consumer) for log in LOGS for reader in log.readers}
 

@@ -199,6 +199,7 @@ def test_the_printed_topology_is_the_real_one() -> None:
 
 def test_the_room_that_jetstream_needs_is_told() -> None:
     reserved = sum(asset.max_bytes for asset in (*BUCKETS, *STORES, *LOGS, *JOURNALS)) / 2**30
+    reserved += sum(store.max_seal_bytes for store in STORES) / 2**30
 
     assert f"{reserved:.1f} GiB are reserved" in flat(OPERATIONS)
     assert f"reserve {reserved:.1f} GiB" in flat(ARCHITECTURE)

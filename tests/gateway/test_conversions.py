@@ -15,7 +15,7 @@ from decibus.ledger import Ledger
 from decibus.topology import AUDIO, OUTPUTS, REPORTS, TRANSCODE
 from decibus.worker import Step
 from tests.conftest import NatsServer
-from tests.disk import count_on_disk
+from tests.disk import count_on_disk, keys_of_objects
 from tests.gateway.conftest import Pipeline, report, transcoder_at
 from tests.signals import encode, music, sine
 from tests.transcoder.conversions import read
@@ -94,7 +94,7 @@ async def test_the_same_file_and_format_is_converted_once(door: Pipeline, take: 
 
     assert first.content == second.content
     assert first.headers["decibus-token"] != second.headers["decibus-token"]
-    assert await door.broker.count_subjects(OUTPUTS.stream, "$O.outputs.M.>") == 2
+    assert await door.broker.count_subjects(OUTPUTS.seals, OUTPUTS.seal_subjects) == 2
     assert other.headers["content-type"] == "audio/flac"
     await door.http.delete(f"/result/{first.headers['decibus-token']}")
     kept = await door.http.get(f"/outputs/{second.headers['decibus-token']}")
@@ -214,15 +214,17 @@ async def test_no_byte_of_a_file_that_was_downloaded_once_is_on_the_disk(
     door: Pipeline, tmp_path: Path
 ) -> None:
     unlike_any = encode(music(3.0), 48_000, "wav16")
-    made = await post(door, "/transcode", unlike_any, retention="once", extension="flac")
-    needle = made.content[-4000:-3900]
+    async with keys_of_objects(door.broker) as keys:
+        made = await post(door, "/transcode", unlike_any, retention="once", extension="flac")
+    needles = (made.content[-4000:-3900], *keys)
 
     def on_disk() -> int:
-        return count_on_disk(tmp_path / "nats" / "store", [needle])
+        return count_on_disk(tmp_path / "nats" / "store", needles)
 
     deadline = time.monotonic() + PROMISE_S
     while await asyncio.to_thread(on_disk) and time.monotonic() < deadline:  # noqa: ASYNC110 - ditto
         await asyncio.sleep(0.1)
+    assert len(keys) == 2, "of the source and of what was made"
     assert await asyncio.to_thread(on_disk) == 0
 
 
@@ -241,7 +243,7 @@ async def test_a_file_that_would_go_before_its_report_is_made_again(
     assert second.content == first.content
     assert made_again is not None
     assert made_again.epoch > aged.epoch
-    assert await door.broker.count_subjects(OUTPUTS.stream, "$O.outputs.M.>") == 1
+    assert await door.broker.count_subjects(OUTPUTS.seals, OUTPUTS.seal_subjects) == 1
 
 
 async def test_a_resampled_file_is_told_by_a_token_that_works_once(

@@ -19,7 +19,7 @@ from decibus.worker import Step
 from services.gateway.links import Links
 from services.gateway.tickets import STARTING, Starter, Ticket, Tickets
 from tests.conftest import NatsServer
-from tests.disk import count_on_disk
+from tests.disk import count_on_disk, keys_of_objects
 from tests.gateway.conftest import Pipeline, Replica, replica, report, transcoder_at
 from tests.signals import encode, music, sine
 from tests.transcoder.conversions import read
@@ -165,12 +165,12 @@ async def test_a_new_source_replaces_the_old_until_it_is_started(
     await client.send(job, b"not what was meant")
     await client.send(job, take)
 
-    assert await pipeline.broker.count_subjects(AUDIO.stream, "$O.audio.M.>") == 1
+    assert await pipeline.broker.count_subjects(AUDIO.seals, AUDIO.seal_subjects) == 1
     assert (await client.start(job)).status_code == 200
     late = await client.send(job, b"too late")
     later = await client.more(job, len(take), b"too late")
     assert [late.status_code, later.status_code] == [409, 409]
-    assert await pipeline.broker.count_subjects(AUDIO.stream, "$O.audio.M.>") == 1
+    assert await pipeline.broker.count_subjects(AUDIO.seals, AUDIO.seal_subjects) == 1
     await pipeline.http.delete(f"/jobs/{job['_id']}/")
     assert await messages(pipeline) == {}
 
@@ -194,7 +194,7 @@ async def test_however_many_start_it_it_runs_once(
     assert {report(each)["status"] for each in started} == {"started"}
     assert await pipeline.messages(TRANSCODE.stream) == 1
     assert len(await pipeline.broker.keys(REPORTS, "by.*.*.*")) == 1
-    assert await pipeline.broker.count_subjects(AUDIO.stream, "$O.audio.M.>") == 1
+    assert await pipeline.broker.count_subjects(AUDIO.seals, AUDIO.seal_subjects) == 1
 
 
 async def test_a_start_whose_gateway_died_is_taken_over_in_a_minute(
@@ -334,7 +334,7 @@ async def test_a_source_over_its_links_limit_is_refused(
         more = await client.more(job, 1000, b"x")
 
     assert [announced.status_code, streamed.status_code, more.status_code] == [413, 413, 413]
-    assert await pipeline.broker.count_subjects(AUDIO.stream, "$O.audio.M.>") == 1
+    assert await pipeline.broker.count_subjects(AUDIO.seals, AUDIO.seal_subjects) == 1
 
 
 async def slowly(body: bytes) -> AsyncIterator[bytes]:
@@ -395,13 +395,14 @@ async def test_no_byte_of_a_deleted_job_is_left_on_the_disk(
 ) -> None:
     source = encode(music(1.0), 48_000, "wav16")
     job, pending = await client.create(), await client.create()
-    await client.send(job, source)
-    await client.send(pending, source)
-    async with transcoder_at(nats_server.url, convert):
-        await client.start(job)
-        done = await client.until(job, "completed")
+    async with keys_of_objects(pipeline.broker) as keys:
+        await client.send(job, source)
+        await client.send(pending, source)
+        async with transcoder_at(nats_server.url, convert):
+            await client.start(job)
+            done = await client.until(job, "completed")
     made = (await pipeline.http.get(done["transcode"]["download_url"])).content
-    needles = (source[50_000:50_100], made[-3000:-2900])
+    needles = (source[50_000:50_100], made[-3000:-2900], *keys)
 
     for each in (job, pending):
         assert (await pipeline.http.delete(f"/jobs/{each['_id']}/")).status_code == 204
@@ -409,6 +410,7 @@ async def test_no_byte_of_a_deleted_job_is_left_on_the_disk(
     def on_disk() -> int:
         return count_on_disk(tmp_path / "nats" / "store", needles)
 
+    assert len(keys) == 3, "of two sources and of what was made"
     deadline = time.monotonic() + 5.0
     while await asyncio.to_thread(on_disk) and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells
         await asyncio.sleep(0.1)

@@ -41,19 +41,21 @@ from services.transcriber.decode import Samples
 from services.transcriber.model import Guess, Hearing, Model, Utterance
 from services.transcriber.transcribe import transcribe
 from tests import speech
+from tests.disk import keys_of_objects
 from tests.gateway.conftest import Pipeline, report
 
 PROMISE_S = 5.0
 
 
 class Secrets:
-    """What must not be found any more: random audio, a random name, random words."""
+    """What must not be found any more: random audio and its keys, a random name, random words."""
 
     def __init__(self, store: Path) -> None:
         self._store = store
         self.audio = secrets.token_bytes(32)
         self.name = f"{secrets.token_hex(16)}.wav"
         self.text = secrets.token_hex(32)
+        self.keys: list[bytes] = []
 
     def upload(self, *, repeats: int = 50_000) -> dict[str, Any]:
         file = io.BytesIO()
@@ -64,13 +66,14 @@ class Secrets:
 
     def on_disk(self) -> dict[str, int]:
         """Count each of them in every file of the server's store."""
-        found = dict.fromkeys(("audio", "name", "text"), 0)
+        found = dict.fromkeys(("audio", "key", "name", "text"), 0)
         for path in self._store.rglob("*"):
             try:
                 content = path.read_bytes() if path.is_file() else b""
             except FileNotFoundError:  # a block that was removed meanwhile
                 continue
             found["audio"] += content.count(self.audio)
+            found["key"] += sum(content.count(key) for key in self.keys)
             found["name"] += content.count(self.name.encode())
             found["text"] += content.count(self.text.encode())
         return found
@@ -82,12 +85,14 @@ class Secrets:
         return found
 
 
-NOTHING = {"audio": 0, "name": 0, "text": 0}
+NOTHING = {"audio": 0, "key": 0, "name": 0, "text": 0}
 
 
 @pytest.fixture
-def hidden(tmp_path: Path) -> Secrets:
-    return Secrets(tmp_path / "nats" / "store")
+async def hidden(pipeline: Pipeline, tmp_path: Path) -> AsyncIterator[Secrets]:
+    found = Secrets(tmp_path / "nats" / "store")
+    async with keys_of_objects(pipeline.broker) as found.keys:
+        yield found
 
 
 def say(text: str, *_: object) -> Transcript:
@@ -139,7 +144,8 @@ async def test_no_byte_of_a_deleted_upload_stays_on_disk(
 
     await pipeline.http.delete(f"/result/{body['token']}")
 
-    assert waiting["audio"] >= 50_000 - 4, "all but those at the edge of a chunk"
+    assert waiting["audio"] == 0, "it is encrypted"
+    assert waiting["key"] == 1
     assert waiting["name"] > 0
     assert await hidden.gone_within(PROMISE_S) == NOTHING
 
@@ -149,10 +155,15 @@ async def test_no_byte_of_the_audio_stays_on_disk_after_its_last_task(
 ) -> None:
     async with transcriber(pipeline, partial(say, hidden.text)):
         body = await post(pipeline, hidden)
-        gone = await hidden.gone_within(PROMISE_S)
+        deadline = time.monotonic() + PROMISE_S
+        gone = hidden.on_disk()
+        while gone["key"] and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+            gone = hidden.on_disk()
 
     assert body["transcription"] == hidden.text
-    assert gone["audio"] == 0
+    assert len(hidden.keys) == 1
+    assert gone["key"] == gone["audio"] == 0
     assert gone["text"] > 0
 
 
@@ -318,7 +329,7 @@ async def test_the_token_of_an_expired_report_is_swept_up_by_itself(
     found = hidden.on_disk()
     await asyncio.sleep(0.5)
 
-    assert found["audio"] == found["name"] == 1
+    assert found["key"] == found["name"] == 1
     assert await hidden.gone_within(PROMISE_S) == NOTHING
     for stream in (AUDIO, ANALYSES, REPORTS, ANALYZE, TRANSCRIBE):
         assert await pipeline.messages(stream.stream) == 0

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from nats.aio.msg import Msg
 
-from decibus.blobs import Blobs
 from decibus.topology import AUDIO, PROCESS
 from services.gateway.rpc import COMMAND
 from tests.conftest import NatsServer
@@ -57,10 +56,8 @@ async def test_requests_are_answered_side_by_side(pipeline: Pipeline) -> None:
 
 
 async def test_an_object_of_the_store_is_taken_in(pipeline: Pipeline) -> None:
-    async def body() -> Any:
-        yield TONE
-
-    await Blobs(pipeline.broker.connection, AUDIO.name).put("mine.flac", body(), limit=10**6)
+    js = pipeline.broker.connection.jetstream()
+    await (await js.object_store(AUDIO.name)).put("mine.flac", TONE)
 
     async with pipeline.workers():
         answer = decoded(await ask(pipeline, b'{"object": "mine.flac"}'))

@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import nats
 import pytest
 from nats.aio.client import Client
@@ -21,6 +22,7 @@ from nats.js.object_store import ObjectStore
 
 from decibus.blobs import Blob, Blobs
 from decibus.errors import BadRequest, BlobGone, TooLarge, Unavailable
+from tests.disk import count_on_disk
 
 CHUNK = 64 * 1024
 MB = 1_000_000
@@ -52,17 +54,12 @@ class Store:
         self.impatient = Blobs(connection, "audio", chunk_bytes=CHUNK, idle_s=0.5)
 
     async def messages(self) -> int:
-        """How many messages the stream holds, chunks and metas."""
-        return (await self.js.stream_info("OBJ_audio")).state.messages
+        """How many messages the streams hold, chunks and seals."""
+        infos = [await self.js.stream_info(name) for name in ("OBJ_audio", "SEALS_audio")]
+        return sum(info.state.messages for info in infos)
 
-    async def readable(self) -> list[int]:
-        """Which sequences can be read: 2.9 counts one too many when killed while it erases."""
-        state = (await self.js.stream_info("OBJ_audio")).state
-        found = []
-        for seq in range(state.first_seq, state.last_seq + 1):
-            with suppress(NotFoundError):
-                found.append((await self.js.get_msg("OBJ_audio", seq)).seq or seq)
-        return found
+    async def is_empty(self) -> bool:
+        return await self.messages() == 0
 
     async def readers(self) -> int:
         """How many consumers are left on the stream."""
@@ -88,6 +85,7 @@ async def store(nats_server: Server) -> AsyncIterator[Store]:
         reconnect_time_wait=0.05,
     )
     bucket = await connection.jetstream().create_object_store("audio")
+    await connection.jetstream().add_stream(name="SEALS_audio", subjects=["seals.audio.*"])
     yield Store(connection, bucket)
     was_connected = connection.is_connected
     with suppress(OSError):  # nats-py's flush towards a server that is gone
@@ -150,25 +148,27 @@ async def test_a_name_that_the_server_could_not_take_is_refused(store: Store, na
         await store.put(name, b"audio")
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_nats_py_reads_what_was_put(store: Store, size: int) -> None:
+@pytest.mark.parametrize("size", [0, 1, MB])
+async def test_what_nats_py_has_put_is_read(store: Store, size: int) -> None:
     data = noise(size)
-    await store.put("a.wav", data)
-
-    result = await store.bucket.get("a.wav")
-
-    assert result.data == data
-
-
-async def test_what_nats_py_put_is_fetched(store: Store) -> None:
-    data = noise(MB)
     await store.bucket.put("a.wav", data)
 
-    file = BytesIO()
-    blob = await store.blobs.fetch("a.wav", file)
+    blob = await store.blobs.offered("a.wav")
 
-    assert file.getvalue() == data
+    assert await drain(store.blobs.stream_offered(blob)) == data
     assert blob.sha256 == hashlib.sha256(data).hexdigest()
+
+
+async def test_what_others_have_put_and_what_is_ours_do_not_meet(store: Store) -> None:
+    await store.bucket.put("theirs.wav", b"theirs")
+    await store.put("ours.wav", b"ours")
+
+    with pytest.raises(BlobGone):
+        await store.blobs.fetch("theirs.wav", BytesIO())
+    with pytest.raises(BlobGone):
+        await store.blobs.offered("ours.wav")
+    assert [listed.blob.name async for listed in store.blobs.all()] == ["ours.wav"]
+    assert await store.blobs.unfinished() == []
 
 
 def cli(nats_cli: Path, server: Server, *words: str | Path) -> str:
@@ -178,24 +178,7 @@ def cli(nats_cli: Path, server: Server, *words: str | Path) -> str:
 
 @pytest.mark.natscli
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_nats_command_reads_what_was_put(
-    store: Store, nats_server: Server, nats_cli: Path, tmp_path: Path, size: int
-) -> None:
-    data = noise(size)
-    blob = await store.blobs.put("ü 1.wav", parts(data), limit=LIMIT)
-
-    args = ("get", "audio", "ü 1.wav", "--output", tmp_path / "got", "--force", "--no-progress")
-    await asyncio.to_thread(cli, nats_cli, nats_server, *args)
-    info = await asyncio.to_thread(cli, nats_cli, nats_server, "info", "audio", "ü 1.wav")
-
-    assert (tmp_path / "got").read_bytes() == data
-    assert blob.sha256 in info
-    assert f"Chunks: {blob.chunks}" in info
-
-
-@pytest.mark.natscli
-@pytest.mark.parametrize("size", SIZES)
-async def test_what_the_nats_command_put_is_fetched(
+async def test_what_the_nats_command_has_put_is_read(
     store: Store, nats_server: Server, nats_cli: Path, tmp_path: Path, size: int
 ) -> None:
     data = noise(size)
@@ -203,10 +186,9 @@ async def test_what_the_nats_command_put_is_fetched(
 
     args = ("put", "audio", tmp_path / "ü.wav", "--name", "ü.wav", "--force", "--no-progress")
     await asyncio.to_thread(cli, nats_cli, nats_server, *args)
-    file = BytesIO()
-    blob = await store.blobs.fetch("ü.wav", file)
+    blob = await store.blobs.offered("ü.wav")
 
-    assert file.getvalue() == data
+    assert await drain(store.blobs.stream_offered(blob)) == data
     assert blob.size == size
 
 
@@ -214,13 +196,12 @@ async def test_what_the_nats_command_put_is_fetched(
 async def test_what_the_nats_command_removed_is_gone(
     store: Store, nats_server: Server, nats_cli: Path
 ) -> None:
-    await store.put("a.wav", b"audio")
+    await store.bucket.put("a.wav", b"audio")
 
     await asyncio.to_thread(cli, nats_cli, nats_server, "rm", "audio", "a.wav", "--force")
 
     with pytest.raises(BlobGone, match=r"a\.wav"):
-        await store.blobs.info("a.wav")
-    assert await store.blobs.delete("a.wav") is False
+        await store.blobs.offered("a.wav")
 
 
 async def test_over_the_limit_is_refused_at_once_and_leaves_nothing(store: Store) -> None:
@@ -265,7 +246,7 @@ async def test_a_cancelled_put_leaves_nothing(store: Store, after_ms: int) -> No
     assert await store.messages() == 0
 
 
-@pytest.mark.parametrize("message", [1, 2, 5, 6, 7])  # the seventh is the meta
+@pytest.mark.parametrize("message", [1, 2, 5, 6, 7])  # the seventh is the seal
 async def test_a_put_cancelled_behind_any_message_leaves_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch, message: int
 ) -> None:
@@ -273,12 +254,13 @@ async def test_a_put_cancelled_behind_any_message_leaves_nothing(
     count = 0
 
     async def cancel_behind(
-        subject: str, payload: bytes, reply: str, headers: dict[str, str] | None = None
+        subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
         nonlocal count
         await publish(subject, payload, reply, headers)
-        count += subject.startswith("$O.")
-        if count == message and subject.startswith("$O."):
+        is_put = subject.startswith(("$O.", "seals."))
+        count += is_put
+        if count == message and is_put:
             raise asyncio.CancelledError
 
     monkeypatch.setattr(store.connection, "publish", cancel_behind)
@@ -289,43 +271,72 @@ async def test_a_put_cancelled_behind_any_message_leaves_nothing(
     assert await store.messages() == 0
 
 
-async def test_a_second_put_replaces_the_first(store: Store) -> None:
-    await store.put("a.wav", noise(5 * CHUNK))
-
-    await store.put("a.wav", b"shorter")
-
-    assert await drain(store.blobs.stream("a.wav")) == b"shorter"
-    assert await store.messages() == 2  # a chunk and the meta
-
-
-async def test_a_failed_second_put_leaves_the_first(store: Store) -> None:
-    await store.put("a.wav", b"first")
-
-    with pytest.raises(TooLarge):
-        await store.blobs.put("a.wav", parts(noise(MB)), limit=MB - 1)
-
-    assert await drain(store.blobs.stream("a.wav")) == b"first"
-
-
 async def test_delete_leaves_nothing(store: Store) -> None:
     await store.put("a.wav", noise(MB))
 
     assert await store.blobs.delete("a.wav") is True
     assert await store.blobs.delete("a.wav") is False
 
-    assert await store.messages() == 0
+    await until(store.is_empty)
     with pytest.raises(BlobGone, match=r"a\.wav: not in the store"):
         await store.blobs.fetch("a.wav", BytesIO())
 
 
-async def test_delete_removes_what_has_taken_the_place_of_what_was_fetched(store: Store) -> None:
+async def test_of_two_who_delete_one_has_done_it(store: Store) -> None:
     await store.put("a.wav", noise(2 * CHUNK))
     await store.blobs.fetch("a.wav", BytesIO())
-    await store.impatient.put("a.wav", parts(b"another"), limit=LIMIT)
 
-    assert await store.blobs.delete("a.wav") is True
+    assert await store.impatient.delete("a.wav") is True
+    assert await store.blobs.delete("a.wav") is False
 
-    assert await store.messages() == 0
+
+async def test_nothing_of_an_object_can_be_read_in_the_files(store: Store, tmp_path: Path) -> None:
+    files = tmp_path / "nats" / "store"
+    data = noise(3 * CHUNK)
+    pieces = [data[start : start + 32] for start in range(0, len(data), 4096)]
+    await store.put("a.wav", data)
+    await store.put("b.wav", data)  # the one that stays keeps the files of both
+    seal = (await store.js.get_last_msg("SEALS_audio", subject(b"a.wav"))).data or b""
+    key = msgspec.json.decode(seal)["key"].encode()
+
+    assert count_on_disk(files, [key]) == 1
+    assert count_on_disk(files, pieces) == 0
+
+    await store.blobs.delete("a.wav")
+
+    assert count_on_disk(files, [key]) == 0
+    assert await drain(store.blobs.stream("b.wav")) == data
+
+
+async def test_no_two_objects_have_the_same_bytes_in_the_store(store: Store) -> None:
+    for name in ("a.wav", "b.wav"):
+        await store.put(name, noise(CHUNK))
+
+    stored = [(await store.js.get_msg("OBJ_audio", seq)).data for seq in (1, 2)]
+
+    assert stored[0] != stored[1]
+
+
+def subject(name: bytes) -> str:
+    return f"seals.audio.{urlsafe_b64encode(name).decode()}"
+
+
+async def test_others_are_read_while_objects_are_deleted(store: Store) -> None:
+    data = noise(300 * CHUNK)
+    await store.put("a.wav", data)
+    names = [f"{number}.wav" for number in range(30)]
+    for name in names:
+        await store.put(name, noise(3 * CHUNK))
+
+    start = time.monotonic()
+    async with aclosing(store.blobs.stream("a.wav")) as chunks:
+        got = await anext(chunks)
+        for name in names:
+            await store.blobs.delete(name)
+        got += await drain(chunks)
+
+    assert got == data
+    assert time.monotonic() - start < 2, "no reader was thrown off its place"
 
 
 @pytest.mark.parametrize("allowed", [True, False])
@@ -349,6 +360,7 @@ async def test_a_delete_does_not_wait_for_a_server_that_was_killed(
 ) -> None:
     await store.put("a.wav", noise(40 * MB))
 
+    nats_server.pause()
     async with asyncio.TaskGroup() as group:
         deleting = group.create_task(refused_after(store.blobs.delete("a.wav")))
         await asyncio.sleep(0.05)
@@ -357,8 +369,7 @@ async def test_a_delete_does_not_wait_for_a_server_that_was_killed(
     assert deleting.result() < 5
     await asyncio.to_thread(nats_server.start)
     assert await store.blobs.delete("a.wav") is True
-    assert await store.readable() == []
-    assert await store.blobs.unfinished() == []
+    await until(store.is_empty)
 
 
 async def refused_after(work: Awaitable[object]) -> float:
@@ -369,17 +380,17 @@ async def refused_after(work: Awaitable[object]) -> float:
     return time.monotonic() - start
 
 
-@pytest.mark.parametrize("is_new", [False, True])
+@pytest.mark.parametrize(("stream", "room"), [("OBJ_audio", MB), ("SEALS_audio", 100)])
 async def test_a_full_store_is_unavailable_in_the_servers_words(
-    store: Store, *, is_new: bool
+    store: Store, stream: str, room: int
 ) -> None:
-    config = (await store.js.stream_info("OBJ_audio")).config
-    config.max_bytes = MB
+    config = (await store.js.stream_info(stream)).config
+    config.max_bytes = room
     config.discard = api.DiscardPolicy.NEW
     await store.js.update_stream(config)
 
     with pytest.raises(Unavailable, match="maximum bytes exceeded"):
-        await store.blobs.put("a.wav", parts(noise(2 * MB)), limit=LIMIT, is_new=is_new)
+        await store.blobs.put("a.wav", parts(noise(2 * MB)), limit=LIMIT)
 
     assert await store.messages() == 0
 
@@ -427,7 +438,7 @@ async def test_a_purge_during_the_reading_is_told_within_a_second(store: Store) 
 
     async with aclosing(store.blobs.stream("a.wav")) as chunks:
         await anext(chunks)
-        await store.blobs.delete("a.wav")
+        await store.js.purge_stream("OBJ_audio")
         start = time.monotonic()
         with pytest.raises(BlobGone):
             await drain(chunks)
@@ -438,12 +449,47 @@ async def test_a_purge_during_the_reading_is_told_within_a_second(store: Store) 
 
 async def test_corrupted_bytes_are_not_taken_for_audio(store: Store) -> None:
     await store.put("a.wav", noise(4 * CHUNK))
-    blob = await store.blobs.info("a.wav")
-    await store.js.delete_msg("OBJ_audio", (await store.sequences())[2])
-    await store.js.publish(f"$O.audio.C.{blob.nuid}", bytes(CHUNK))
+    nuid = (await store.blobs.info("a.wav")).nuid
+    third = await store.js.get_msg("OBJ_audio", (await store.sequences())[2])
+    bytes_ = bytearray(third.data or b"")
+    bytes_[CHUNK // 2] ^= 1
+    await swap(store, nuid, {2: bytes(bytes_)})
+
+    with pytest.raises(BlobGone, match="chunk 2 is not what was stored"):
+        await store.blobs.fetch("a.wav", BytesIO())
+
+
+async def test_chunks_in_another_order_are_not_taken_for_audio(store: Store) -> None:
+    await store.put("a.wav", noise(4 * CHUNK))
+    nuid = (await store.blobs.info("a.wav")).nuid
+    chunks = [(await store.js.get_msg("OBJ_audio", n)).data or b"" for n in (2, 3)]
+    await swap(store, nuid, {1: chunks[1], 2: chunks[0]})
+
+    with pytest.raises(BlobGone, match="chunk 1 is not what was stored"):
+        await store.blobs.fetch("a.wav", BytesIO())
+
+
+async def test_corrupted_bytes_of_others_are_not_taken_either(store: Store) -> None:
+    await store.bucket.put("a.wav", noise(CHUNK))
+    blob = await store.blobs.offered("a.wav")
+    await swap(store, blob.nuid, {0: bytes(CHUNK)})
 
     with pytest.raises(BlobGone, match="SHA-256"):
-        await store.blobs.fetch("a.wav", BytesIO())
+        await drain(store.blobs.stream_offered(blob))
+
+
+async def swap(store: Store, nuid: str, others: dict[int, bytes]) -> None:
+    """Put other chunks in the place of some: all are written anew, in order."""
+    subject = f"$O.audio.C.{nuid}"
+    chunks: list[bytes] = []
+    for seq in await store.sequences():
+        with suppress(NotFoundError):
+            message = await store.js.get_msg("OBJ_audio", seq)
+            if message.subject == subject:
+                chunks.append(message.data or b"")
+    await store.js.purge_stream("OBJ_audio", subject=subject)
+    for number, chunk in enumerate(chunks):
+        await store.js.publish(subject, others.get(number, chunk))
 
 
 async def nobody_reads(store: Store) -> bool:
@@ -593,7 +639,7 @@ async def test_without_a_server_everything_is_unavailable(
 async def test_a_closed_connection_is_unavailable(store: Store) -> None:
     await store.connection.close()
 
-    for call in (store.put("a.wav", b"audio"), store.blobs.fetch("a.wav", BytesIO())):
+    for call in (store.put("b.wav", b"audio"), store.blobs.fetch("a.wav", BytesIO())):
         with pytest.raises(Unavailable, match="ConnectionClosed"):
             await call
 
@@ -655,4 +701,14 @@ async def test_a_meta_that_somebody_else_wrote_wrongly_is_no_object(
     await store.js.publish(f"$O.audio.M.{urlsafe_b64encode(b'x').decode()}", meta)
 
     with pytest.raises(BlobGone):
+        await store.blobs.offered("x")
+
+
+@pytest.mark.parametrize("key", ["", "AAAA", "no base64!"])
+async def test_a_seal_without_a_key_is_no_object(store: Store, key: str) -> None:
+    seal = {"name": "x", "bucket": "audio", "nuid": "n", "size": 1, "chunks": 1, "key": key}
+    await store.js.publish(subject(b"x"), msgspec.json.encode(seal))
+
+    with pytest.raises(BlobGone, match="seal cannot be read"):
         await store.blobs.fetch("x", BytesIO())
+    assert [listed async for listed in store.blobs.all()] == []

@@ -59,7 +59,7 @@ def test_what_is_only_let_go_of_takes_less_than_what_is_overwritten() -> None:
     assert kept["audio, MB/s"] == pytest.approx(2 * erased["audio, MB/s"])
     assert kept["records, room"] == erased["records, room"]
     assert need(msgspec.structs.replace(ONE, encrypted=True), COSTS).disk_mb_s == pytest.approx(15)
-    assert need(ONE, COSTS).disk_mb_s == pytest.approx(3 * (5 + 4 * (10 + 1)))
+    assert need(ONE, COSTS).disk_mb_s == pytest.approx(3 * (5 + 2 + 4 * 1))
 
 
 def test_partitions_are_for_the_rate_and_for_the_backlog() -> None:
