@@ -82,15 +82,15 @@ def is_free(row: Row, *, now: datetime) -> bool:
 def tokens_of(row: Row, secret: str, fingerprint: str) -> list[str]:
     """Return the reports that the same request has led to; of another, `IdempotencyMismatch`."""
     if row.fingerprint != fingerprint:
-        raise IdempotencyMismatch("this Idempotency-Key came with other files or options before")
+        raise IdempotencyMismatch("this Idempotency-Key came with another request before")
     return msgspec.json.decode(_seal(row.tokens, secret, row.nonce), type=list[str])
 
 
-def fingerprint_of(fields: Mapping[str, str], files: Sequence[Received]) -> str:
+def fingerprint_of(path: str, fields: Mapping[str, str], files: Sequence[Received]) -> str:
     """Return what makes two requests the same: all but how long the sender is ready to wait."""
     wishes = sorted((name, value) for name, value in fields.items() if name != "wait")
     contents = [(each.filename, each.blob.sha256) for each in files]
-    return hashlib.sha256(msgspec.json.encode([wishes, contents])).hexdigest()
+    return hashlib.sha256(msgspec.json.encode([path.rstrip("/"), wishes, contents])).hexdigest()
 
 
 class Begun:

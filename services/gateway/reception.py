@@ -67,12 +67,12 @@ class Reception:
         async with self._idempotency.turn(request.scope["state"]["sender"], key) as turn:
             if isinstance(turn, Begun):
                 form, uploads = await self._begin(request, read, tasks, given, door=door)
-                fingerprint = fingerprint_of(form.fields, form.files)
-                await turn.finish(fingerprint, [upload.token for upload in uploads])
+                tokens = [upload.token for upload in uploads]
+                await turn.finish(_fingerprint(request, form), tokens)
                 return form, uploads
             reader = Reader(max_bytes=self._settings.max_upload_bytes)
             form = await self._receive(request, reader, given)
-            tokens = turn.tokens(fingerprint_of(form.fields, form.files))
+            tokens = turn.tokens(_fingerprint(request, form))
             now = datetime.now(UTC)
             return form, [await self._uploads.find(token, now=now) for token in tokens]
 
@@ -135,6 +135,10 @@ class Reception:
                 await self._intake.withdraw(upload)
         for received in waiting:
             await self._intake.discard(received)
+
+
+def _fingerprint(request: AnyRequest, form: Form) -> str:
+    return fingerprint_of(request.scope["path"], form.fields, form.files)
 
 
 def trace() -> str:

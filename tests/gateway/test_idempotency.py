@@ -77,6 +77,15 @@ async def test_a_key_that_comes_with_something_else_is_refused(
     assert await running.messages(AUDIO.stream) == stored
 
 
+async def test_a_key_that_comes_at_another_door_is_refused(running: Replica) -> None:
+    async with running.http() as http:
+        await send(http)
+
+        refused = await http.post("/resample/", files={"file": TONE}, headers=KEY)
+
+    assert (refused.status_code, report(refused)["code"]) == (422, "idempotency_mismatch")
+
+
 async def test_while_the_first_is_in_flight_the_second_is_told_before_its_body_is_read(
     running: Replica,
 ) -> None:

@@ -67,10 +67,12 @@ def test_a_row_alone_opens_no_report() -> None:
 
 
 def test_requests_are_the_same_when_all_but_the_patience_is() -> None:
-    one = fingerprint_of({"genre": "pop", "wait": "5"}, [file()])
+    one = fingerprint_of("/analyze", {"genre": "pop", "wait": "5"}, [file()])
 
-    assert fingerprint_of({"wait": "0", "genre": "pop"}, [file()]) == one
-    assert fingerprint_of({"genre": "rock"}, [file()]) != one
-    assert fingerprint_of({"genre": "pop"}, [file("BBBB")]) != one
-    assert fingerprint_of({"genre": "pop"}, [file(name="b.wav")]) != one
-    assert fingerprint_of({"genre": "pop"}, [file(), file()]) != one
+    assert fingerprint_of("/analyze", {"wait": "0", "genre": "pop"}, [file()]) == one
+    assert fingerprint_of("/analyze/", {"genre": "pop"}, [file()]) == one
+    assert fingerprint_of("/resample/", {"genre": "pop"}, [file()]) != one
+    assert fingerprint_of("/analyze", {"genre": "rock"}, [file()]) != one
+    assert fingerprint_of("/analyze", {"genre": "pop"}, [file("BBBB")]) != one
+    assert fingerprint_of("/analyze", {"genre": "pop"}, [file(name="b.wav")]) != one
+    assert fingerprint_of("/analyze", {"genre": "pop"}, [file(), file()]) != one
