@@ -223,7 +223,7 @@ class Blobs:
         ]
 
     async def drop(self, unfinished: Unfinished) -> None:
-        """Let go of these chunks; what they were encrypted with has never been stored."""
+        """Let go of these chunks; their key was never stored, or is erased."""
         await self._purge(unfinished.nuid)
 
     async def fetch(self, name: str, into: BinaryIO) -> Blob:

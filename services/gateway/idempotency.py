@@ -7,7 +7,7 @@ One answer for one `Idempotency-Key`, however often the request is sent.
 
 The row is created by compare-and-set before the body is read, so that of two gateways one works. A
 gateway that dies leaves it in flight, and after the lease it counts for nothing. The tokens are
-sealed with the key itself, which is not stored: the row alone opens no report.
+encrypted with the key itself, which is not stored: the row alone opens no report.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 import structlog
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from decibus.blobs import Blob
 from decibus.broker import Broker, Conflict
@@ -44,7 +45,7 @@ MAX_KEY: Final = 255
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a key. `tokens` are sealed; without them the request is in flight."""
+    """What is known of a key. `tokens` are encrypted; without them the request is in flight."""
 
     leased_until: datetime
     nonce: bytes
@@ -61,13 +62,13 @@ def read_key(text: str) -> str:
 
 def open_row(*, now: datetime) -> Row:
     """Return the row of a request that begins."""
-    return Row(leased_until=now + LEASE, nonce=secrets.token_bytes(16))
+    return Row(leased_until=now + LEASE, nonce=secrets.token_bytes(12))
 
 
 def finish(row: Row, secret: str, fingerprint: str, tokens: Sequence[str]) -> Row:
     """Return the row of a request that has led to reports."""
-    sealed = _seal(msgspec.json.encode(list(tokens)), secret, row.nonce)
-    return msgspec.structs.replace(row, fingerprint=fingerprint, tokens=sealed)
+    encrypted = _cipher(secret).encrypt(row.nonce, msgspec.json.encode(list(tokens)), None)
+    return msgspec.structs.replace(row, fingerprint=fingerprint, tokens=encrypted)
 
 
 def is_free(row: Row, *, now: datetime) -> bool:
@@ -83,7 +84,8 @@ def tokens_of(row: Row, secret: str, fingerprint: str) -> list[str]:
     """Return the reports that the same request has led to; of another, `IdempotencyMismatch`."""
     if row.fingerprint != fingerprint:
         raise IdempotencyMismatch("this Idempotency-Key came with another request before")
-    return msgspec.json.decode(_seal(row.tokens, secret, row.nonce), type=list[str])
+    tokens = _cipher(secret).decrypt(row.nonce, row.tokens, None)
+    return msgspec.json.decode(tokens, type=list[str])
 
 
 def fingerprint_of(path: str, fields: Mapping[str, str], files: Sequence[Received]) -> str:
@@ -129,7 +131,7 @@ class Repeated:
 
 
 class Idempotency:
-    """The rows, by sender and key: those two are the secret that a row's tokens are sealed with."""
+    """The rows, by sender and key: from those two comes what a row's tokens are encrypted with."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -199,7 +201,6 @@ def _name(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _seal(text: bytes, secret: str, nonce: bytes) -> bytes:
-    """Seal, or open again: XOR with a stream that only the secret's holder can make."""
-    pad = hashlib.shake_256(nonce + secret.encode()).digest(len(text))
-    return bytes(a ^ b for a, b in zip(text, pad, strict=True))
+def _cipher(secret: str) -> AESGCM:
+    """Return what only the secret's holder can make: by another hash than the row's name."""
+    return AESGCM(hashlib.sha256(b"tokens of " + secret.encode()).digest())
