@@ -51,10 +51,11 @@ _NOT_THERE: Final = (10037, 10043, 10057)  # how servers say: there is no such m
 _PULL_BYTES: Final = 4 << 20  # one pull request; two are under way
 _PULL_EXPIRES_NS: Final = 250_000_000  # how soon the server says that it has no more
 _READER_EXPIRES_NS: Final = 30_000_000_000  # when it drops the consumer of a client that died
-_IN_FLIGHT: Final = 32  # chunks of all puts that wait for an ack: 16 MiB, what a server holds well
+_IN_FLIGHT: Final = 32  # chunks of all puts here that wait for an ack: 16 MiB
 _LOOK_EVERY_S: Final = 0.25  # whether the connection still is the one that answers would come by
 _FEW_CHUNKS: Final = 4  # are asked for one by one: a reader costs as much as several questions
 _SMALL_BYTES: Final = 256 << 10  # is hashed where it comes: a thread for it costs as much
+_USUAL_CHUNK: Final = 128 * 1024  # of other clients, where a meta does not say
 _DIRECT_S: Final = 1.0
 _MAX_PLACES: Final = 256  # objects of which a store knows where their seals are
 
@@ -62,14 +63,15 @@ _MAX_PLACES: Final = 256  # objects of which a store knows where their seals are
 class _Options(msgspec.Struct, frozen=True):
     """How an object was cut."""
 
-    max_chunk_size: Annotated[int, msgspec.Meta(ge=1)] = 128 * 1024  # where a meta does not say
+    max_chunk_size: Annotated[int, msgspec.Meta(ge=1)] = _USUAL_CHUNK
 
 
 class Blob(msgspec.Struct, frozen=True, kw_only=True):
     """
-    An object's meta: ADR-20's ObjectInfo. `size` and `digest` are those of the audio in clear.
+    What is known of an object: ADR-20's ObjectInfo. `size` and `digest` are those of the audio.
 
-    Its chunks lie on the subject that ends in `nuid`. `mtime` is the time of the meta's message.
+    Its chunks lie on the subject that ends in `nuid`. Of ours it is told by a seal, of others' by
+    their meta, which may be `deleted`.
     """
 
     name: str
@@ -113,7 +115,7 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class Unfinished(msgspec.Struct, frozen=True):
-    """Chunks without a meta: of a put that goes on, or of one that died."""
+    """Chunks without a seal: of a put that goes on, or of one that died."""
 
     nuid: str
     last_chunk_at: datetime
@@ -153,7 +155,8 @@ class Blobs:
         Store what `source` yields, under a name that nothing else has or had.
 
         Raises `TooLarge` as soon as `limit` bytes are passed. Whatever goes wrong, cancellation
-        included, what had been stored is erased before the error reaches the caller.
+        included, what had been stored is erased before the error reaches the caller; where the
+        server is away, it is left over as `unfinished`.
         """
         seal_subject = self._seal_subject(name)
         nuid = secrets.token_hex(11)
@@ -205,11 +208,11 @@ class Blobs:
                     yield Listed(blob, message.seq, message.time)
 
     async def unfinished(self) -> list[Unfinished]:
-        """List what has chunks and no meta. A client that dies in the middle of a put leaves it."""
+        """List what has chunks and no seal. A client that dies in the middle of a put leaves it."""
         counts = await self._counts(self._chunk_subject(">"))
         if not counts:
             return []
-        # After the chunks, as a put writes its meta last.
+        # After the chunks, as a put writes its seal last, and others their meta.
         finished = {self._chunk_subject(listed.blob.nuid) async for listed in self.all()}
         metas = f"$O.{self._bucket}.M.>"
         async with aclosing(self._messages(self._stream, metas, 0)) as messages:
@@ -284,7 +287,8 @@ class Blobs:
             if found is None:
                 return False
             place = _Place(found[0].nuid, found[1])
-            await self._break(place.seal)
+            if not await self._break(place.seal) and await self._look(name) is not None:
+                raise Unavailable(f"NATS: the seal of {name} cannot be erased")
         with suppress(Unavailable):  # it is `unfinished` then
             await self._purge(place.nuid)
         return True
@@ -412,7 +416,8 @@ class Blobs:
     async def _read(self, blob: Blob, last_seq: int, left: int) -> AsyncGenerator[Msg, None]:
         """Yield the `left` chunks behind `last_seq`; end early when they cease to come."""
         consumer = f"{self._stream}.{secrets.token_hex(8)}"
-        batch = max(1, _PULL_BYTES // blob.options.max_chunk_size)
+        # What others say of their chunks is not believed beyond what is usual.
+        batch = max(1, _PULL_BYTES // max(blob.options.max_chunk_size, _USUAL_CHUNK))
         asked = 0
         async with _Inbox(self._connection) as arrived:
             try:

@@ -8,7 +8,6 @@ import asyncio
 import secrets
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 from typing import BinaryIO, Final, NamedTuple
 
 from msgspec.structs import replace
@@ -52,19 +51,9 @@ class Outputs:
         """Whether the file is there, and whole."""
         return await self._blobs.is_whole(result.output)
 
-    async def read(self, result: Conversion) -> AsyncGenerator[bytes, None]:
-        """
-        Yield the file piece by piece; the last one only when the digest of all is right.
-
-        Whoever may stop early reads it in `contextlib.aclosing`.
-        """
-        held = b""
-        async with aclosing(self._blobs.stream(result.output)) as chunks:
-            async for chunk in chunks:
-                if held:
-                    yield held
-                held = chunk
-        yield held
+    def read(self, result: Conversion) -> AsyncGenerator[bytes, None]:
+        """Yield the file piece by piece, as `Blobs.stream` does."""
+        return self._blobs.stream(result.output)
 
     async def erase(self, result: Result | None) -> None:
         """Erase the file of a result, where it has one."""

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -18,6 +18,7 @@ from decibus.errors import (
     BlobGone,
     DecibusError,
     NotFound,
+    TooSlow,
     Unavailable,
 )
 from decibus.messages import (
@@ -43,11 +44,16 @@ _TIDYING_S: Final = 5.0
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A file whose bytes are in the object store. `seconds`: how long they took to arrive."""
+    """
+    A file whose bytes are in the object store. `seconds`: how long they took to arrive.
+
+    `began_at`: when the first of them came, by the loop's clock.
+    """
 
     blob: Blob
     filename: str | None
     seconds: float
+    began_at: float | None = None
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +105,7 @@ class Intake:
         name = f"{UPLOAD_PREFIX}{secrets.token_hex(16)}"
         limit = self._settings.max_upload_bytes
         blob = await self._blobs.put(name, body, limit=limit)
-        received = Received(blob, filename, loop.time() - start)
+        received = Received(blob, filename, loop.time() - start, start)
         UPLOAD_BYTES.inc(blob.size)
         if blob.size == 0:
             await self.discard(received)
@@ -112,7 +118,8 @@ class Intake:
             blob = await self._blobs.offered(name)
         except BlobGone:
             raise NotFound(f"there is no object {name[:64]!r} in the store {AUDIO.name}") from None
-        return await self.receive(self._blobs.stream_offered(blob), name)
+        async with aclosing(self._blobs.stream_offered(blob)) as body:
+            return await self.receive(body, name)
 
     async def discard(self, received: Received) -> None:
         """Remove a stored file that leads to no job."""
@@ -143,6 +150,7 @@ class Intake:
         """
         try:
             self._callbacks.check(wishes.callback_url)
+            await self._refuse_what_has_gone(received)
         except DecibusError:
             await self.discard(received)
             raise
@@ -181,6 +189,15 @@ class Intake:
         for callback in self._on_accepted:
             callback(upload, headers)
         return upload
+
+    async def _refuse_what_has_gone(self, received: Received) -> None:
+        """Raise `TooSlow` where the reaper, or the store's age, took away what came long ago."""
+        if received.began_at is None:
+            return
+        age_s = asyncio.get_running_loop().time() - received.began_at
+        may_be_gone = age_s > self._settings.orphan_audio_s / 2
+        if may_be_gone and not await self._blobs.is_whole(received.blob.name):
+            raise TooSlow(f"the request took {age_s:.0f} s: what came first has gone meanwhile")
 
     async def withdraw(self, upload: Upload) -> None:
         """

@@ -123,7 +123,7 @@ class JobsDoor:
         """Erase a ticket, its source and its file."""
         ticket = await self.tickets.find(_sender(request), ident)
         if ticket.upload is None:
-            await self.sources.discard(ticket.parts)
+            await self.sources.erase(ticket.parts)
         else:
             await self._intake.withdraw(ticket.upload)
         await self.tickets.remove(ticket.key)

@@ -4,7 +4,7 @@ What nobody else would end: one gateway looks for it every few seconds.
     a task that JetStream gave up           ──▶ its job fails, dead letter, the task is deleted
     a job that waits, its task on no queue  ──▶ its task is published again; no audio: it fails
     a task where no worker looks any more   ──▶ it is moved to its partition of today
-    audio that no job needs                 ──▶ deleted
+    audio, and files made, of no job        ──▶ deleted
     chunks of an upload that died           ──▶ deleted
 
 Every act is a compare-and-set, a publish with a dedup id or a delete by name: two reapers at once,
@@ -29,9 +29,18 @@ from decibus.dead import DeadLetters
 from decibus.errors import BacklogFull, DecibusError, NotFound, Unreadable
 from decibus.jobs import Held, Job, State
 from decibus.ledger import Ledger
-from decibus.messages import Fault, Task, TaskName, read
+from decibus.messages import Conversion, Fault, Task, TaskName, read
 from decibus.telemetry import TRACEPARENT, trace_id, traceparent
-from decibus.topology import ANALYSES, AUDIO, QUEUES, REAPER, UPLOAD_PREFIX, Queue
+from decibus.topology import (
+    ANALYSES,
+    AUDIO,
+    OUTPUT_PREFIX,
+    OUTPUTS,
+    QUEUES,
+    REAPER,
+    UPLOAD_PREFIX,
+    Queue,
+)
 from services.gateway.leader import Leadership
 from services.gateway.settings import Settings
 
@@ -44,7 +53,7 @@ _OBJECTS_A_TURN: Final = 1000
 _ADVISORIES_A_TURN: Final = 100
 _TASKS_A_TURN: Final = 1000
 _PATIENCE_ACK_WAITS: Final = 2
-_CHUNKS_LOOKED_AT_PER_ORPHAN_AGE: Final = 10  # looking reads the meta of every object
+_CHUNKS_LOOKED_AT_PER_ORPHAN_AGE: Final = 10  # looking reads the seal of every object
 
 
 class Advisory(msgspec.Struct, frozen=True):
@@ -60,13 +69,15 @@ class Round:
     One look through all records behind a sequence, in as many turns as it takes.
 
     `next_after`: behind which the next round may begin. All up to there are done for good: whatever
-    becomes of such a job is written anew, at the end.
+    becomes of such a job is written anew, at the end. `in_use`: the audio that jobs read, and, in a
+    whole round, the files that they have made.
     """
 
     def __init__(self, queues: Mapping[TaskName, Queue], *, after: int = 0) -> None:
         self._queues = queues
         self._first_open: int | None = None
         self.after = after
+        self.is_whole = after == 0
         self.in_use: set[str] = set()
         self.overdue: list[str] = []
 
@@ -80,6 +91,8 @@ class Round:
         if job.needs_audio:
             self.in_use.add(job.blob)
             self._first_open = self._first_open or self.after
+        if isinstance(job.result, Conversion):
+            self.in_use.add(job.result.output)
         patience = self._queues[jobs.task_of(job.options)].ack_wait * _PATIENCE_ACK_WAITS
         if is_overdue(job, written_at=written_at, now=now, patience=patience):
             self.overdue.append(job.key)
@@ -94,6 +107,7 @@ class Reaper:
         self._broker = broker
         self._queues = queues
         self._blobs = Blobs(broker.connection, AUDIO.name)
+        self._outputs = Blobs(broker.connection, OUTPUTS.name)
         self._checkpoints = Checkpoints(broker)
         self._ledger = Ledger(broker)
         self._dead = DeadLetters(broker)
@@ -104,7 +118,7 @@ class Reaper:
         self._leadership = Leadership(broker, "reaper", lease=lease)
         self._round = Round(queues)
         self._rounds = 0
-        self._objects_after = 0
+        self._objects_after = {UPLOAD_PREFIX: 0, OUTPUT_PREFIX: 0}
         self._chunks_seen_at = datetime.min.replace(tzinfo=UTC)
 
     @asynccontextmanager
@@ -212,7 +226,9 @@ class Reaper:
         is_whole = self._rounds % _WHOLE_ROUND_EVERY == 0
         self._round = Round(self._queues, after=0 if is_whole else finished.next_after)
         await self._queue_again(finished.overdue)
-        await self._drop_unneeded(finished.in_use)
+        await self._drop_unneeded(self._blobs, UPLOAD_PREFIX, finished.in_use)
+        if finished.is_whole:
+            await self._drop_unneeded(self._outputs, OUTPUT_PREFIX, finished.in_use)
         if now - self._chunks_seen_at > self._orphan_age / _CHUNKS_LOOKED_AT_PER_ORPHAN_AGE:
             self._chunks_seen_at = now
             await self._drop_unfinished(now)
@@ -260,30 +276,31 @@ class Reaper:
             await self._dead.add(job, trace)
             await self._checkpoints.erase(key)
 
-    async def _drop_unneeded(self, in_use: set[str]) -> None:
-        """Delete uploads that no record names, and only those that came in by one of our doors."""
-        after, self._objects_after = self._objects_after, 0
+    async def _drop_unneeded(self, blobs: Blobs, prefix: str, in_use: set[str]) -> None:
+        """Delete what no record names: uploads, or what an attempt made that lost its job."""
+        after, self._objects_after[prefix] = self._objects_after[prefix], 0
         now = datetime.now(UTC)
         seen = 0
-        async with aclosing(self._blobs.all(after=after)) as objects:
+        async with aclosing(blobs.all(after=after)) as objects:
             async for found in objects:
                 if now - found.stored_at < self._orphan_age:
                     return  # and so are all behind it
                 name = found.blob.name
-                if name.startswith(UPLOAD_PREFIX) and name not in in_use:
-                    await self._blobs.delete(name)
+                if name.startswith(prefix) and name not in in_use:
+                    await blobs.delete(name)
                     log.warning("orphan_audio_deleted", bytes=found.blob.size)
                 seen += 1
                 if seen == _OBJECTS_A_TURN:
-                    self._objects_after = found.sequence
+                    self._objects_after[prefix] = found.sequence
                     return
 
     async def _drop_unfinished(self, now: datetime) -> None:
-        """Delete what a gateway had stored when it was killed: no more is coming."""
-        for upload in await self._blobs.unfinished():
-            if now - upload.last_chunk_at > self._orphan_age:
-                await self._blobs.drop(upload)
-                log.warning("orphan_chunks_deleted")
+        """Delete what a gateway or a worker had stored when it was killed: no more is coming."""
+        for blobs in (self._blobs, self._outputs):
+            for left in await blobs.unfinished():
+                if now - left.last_chunk_at > self._orphan_age:
+                    await blobs.drop(left)
+                    log.warning("orphan_chunks_deleted")
 
 
 def given_up(job: Job | None, deliveries: int) -> Fault:

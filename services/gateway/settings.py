@@ -57,7 +57,7 @@ class Settings(ManagementSettings, frozen=True, kw_only=True):
     max_rpc_bytes: int = 256_000_000
     reaper_interval_s: float = 5.0
     reaper_lease_s: float = 15.0
-    orphan_audio_s: float = 900.0
+    orphan_audio_s: float = 1800.0
     api_keys: str = ""
     api_keys_file: str = ""
     rate_limit: int = 600

@@ -81,8 +81,8 @@ class Sources:
         """Have the source in one object; whoever is about to start it may do that."""
         if len(ticket.parts) == 1:
             return ticket
-        pieces = self.read(ticket)
-        whole = await self._blobs.put(_fresh_name(), pieces, limit=ticket.offset)
+        async with aclosing(self.read(ticket)) as pieces:
+            whole = await self._blobs.put(_fresh_name(), pieces, limit=ticket.offset)
         joined = partial(moves.join, whole=whole, name=name)
         before, after = await self._move(ticket, joined, whole)
         await self.discard(before.parts)
@@ -94,6 +94,11 @@ class Sources:
             async with aclosing(self._blobs.stream(part.name)) as pieces:
                 async for piece in pieces:
                     yield piece
+
+    async def erase(self, parts: Iterable[Blob]) -> None:
+        """Erase what has come; a ticket that names it goes after it."""
+        for part in parts:
+            await self._blobs.delete(part.name)
 
     async def discard(self, parts: Iterable[Blob]) -> None:
         """Erase what no ticket names any more."""

@@ -19,7 +19,7 @@ import pytest
 from msgspec.structs import replace
 
 from decibus.blobs import Blobs
-from decibus.errors import NotAudio
+from decibus.errors import NotAudio, TooSlow
 from decibus.jobs import Job
 from decibus.messages import AudioFormat, Transcript
 from decibus.progress import Progress
@@ -333,6 +333,23 @@ async def test_the_token_of_an_expired_report_is_swept_up_by_itself(
     assert await hidden.gone_within(PROMISE_S) == NOTHING
     for stream in (AUDIO, ANALYSES, REPORTS, ANALYZE, TRANSCRIBE):
         assert await pipeline.messages(stream.stream) == 0
+
+
+async def test_a_request_whose_first_file_has_gone_before_its_last_came_is_refused(
+    pipeline: Pipeline,
+) -> None:
+    slow = Intake(pipeline.broker, replace(pipeline.settings, orphan_audio_s=0.2))
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"audio"
+
+    gone, there = [await slow.receive(body(), name) for name in ("gone.wav", "there.wav")]
+    await asyncio.sleep(0.2)
+    await Blobs(pipeline.broker.connection, AUDIO.name).delete(gone.blob.name)
+
+    with pytest.raises(TooSlow, match="has gone meanwhile"):
+        await slow.submit(gone, Wishes(), {})
+    assert (await slow.submit(there, Wishes(), {})).filename == "there.wav"
 
 
 async def test_what_may_be_read_once_is_gone_with_the_sync_answer(

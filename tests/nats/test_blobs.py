@@ -290,7 +290,9 @@ async def test_of_two_who_delete_one_has_done_it(store: Store) -> None:
     assert await store.blobs.delete("a.wav") is False
 
 
-async def test_nothing_of_an_object_can_be_read_in_the_files(store: Store, tmp_path: Path) -> None:
+async def test_nothing_of_a_deleted_object_can_be_read_in_the_files(
+    store: Store, tmp_path: Path
+) -> None:
     files = tmp_path / "nats" / "store"
     data = noise(3 * CHUNK)
     pieces = [data[start : start + 32] for start in range(0, len(data), 4096)]

@@ -9,15 +9,17 @@ from functools import partial
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from nats.js import JetStreamContext
 
 from decibus import jobs
+from decibus.blobs import Blobs
 from decibus.broker import Broker, connect
 from decibus.dead import DeadLetters
 from decibus.errors import BlobGone
 from decibus.jobs import Job, State
-from decibus.messages import Fault, TaskName
-from decibus.topology import ANALYSES, ANALYZE, DEAD, LEADERS, TRANSCRIBE
+from decibus.messages import AudioFormat, Conversion, Fault, TaskName
+from decibus.topology import ANALYSES, ANALYZE, DEAD, LEADERS, OUTPUTS, TRANSCRIBE
 from services.gateway.reaper import Reaper
 from services.gateway.settings import Settings
 from tests.conftest import NatsServer
@@ -288,6 +290,42 @@ async def _failed(bench: Bench, key: str, *, refused: bool) -> Job:
     fault = Fault(code="x", detail="y", refused=refused)
     cancel = partial(jobs.cancel, blob=job.blob, fault=fault, now=datetime.now(UTC))
     return await bench.ledger.move(key, cancel)
+
+
+async def test_files_that_an_attempt_made_and_no_job_names_are_deleted(bench: Bench) -> None:
+    outputs = Blobs(bench.broker.connection, OUTPUTS.name)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"made"
+
+    for name in ("output-lost", "output-named"):
+        await outputs.put(name, body(), limit=100)
+    await bench.broker.connection.publish("$O.outputs.C.died", b"0" * 1000)
+    audio = AudioFormat(
+        container="wav",
+        codec="pcm_s16le",
+        sample_rate=48_000,
+        channels=1,
+        layout="mono",
+        bit_depth=16,
+        bit_rate=None,
+        duration=1.0,
+    )
+    done = replace(
+        await bench.open_job("c0ffee.1"),
+        key="c0ffee.2",
+        state=State.DONE,
+        ended_at=datetime.now(UTC),
+        result=Conversion(audio=audio, converted=audio, output="output-named"),
+    )
+    await bench.broker.write(ANALYSES, done.key, msgspec.json.encode(done), revision=0)
+    await asyncio.sleep(SETTINGS.orphan_audio_s)
+
+    async with reaping(bench.broker):
+        while await outputs.unfinished() or len([_ async for _ in outputs.all()]) > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+    assert [listed.blob.name async for listed in outputs.all()] == ["output-named"]
 
 
 async def test_an_upload_that_is_still_arriving_is_left_alone(bench: Bench) -> None:
