@@ -1,5 +1,6 @@
 """Files on their way through a gateway's process: broken off, taken up again, and large."""
 
+import asyncio
 import hashlib
 import socket
 import subprocess
@@ -10,8 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import pytest
 
+from decibus.broker import connect
+from decibus.topology import OUTPUTS
 from tests.conftest import SERVERS, NatsServer
 from tests.disk import count_on_disk
 from tests.e2e.conftest import Gateway, Start, report
@@ -50,7 +54,7 @@ def run(http: httpx.Client, job: Any) -> Any:
 
 
 def test_a_cut_upload_goes_on_from_there_and_a_cut_download_too(
-    gateway: Gateway, http: httpx.Client, tmp_path: Path
+    gateway: Gateway, http: httpx.Client, nats_server: NatsServer, tmp_path: Path
 ) -> None:
     source = encode(music(20.0), 48_000, "wav16")
     job = create(http, extension="flac")
@@ -79,10 +83,11 @@ def test_a_cut_upload_goes_on_from_there_and_a_cut_download_too(
     got = _cut_download(gateway, place, at_least=300_000)
 
     assert whole.startswith(got)
-    assert _on_disk(tmp_path, whole) > 0, "it was not downloaded yet"
+    keys = asyncio.run(_keys(nats_server.url))
+    assert _on_disk(tmp_path, whole, *keys) == len(keys) == 1, "it was not downloaded yet"
     rest = http.get(place, headers={"Range": f"bytes={len(got)}-"})
     assert (rest.status_code, got + rest.content == whole) == (206, True)
-    wait_for(lambda: _on_disk(tmp_path, whole) == 0, within_s=PROMISE_S, what="gone from disk")
+    wait_for(lambda: not _on_disk(tmp_path, whole, *keys), within_s=PROMISE_S, what="gone")
     assert http.get(place).status_code == 404
 
 
@@ -97,8 +102,15 @@ def _cut_download(gateway: Gateway, place: str, *, at_least: int) -> bytes:
     return got.partition(b"\r\n\r\n")[2]
 
 
-def _on_disk(tmp_path: Path, file: bytes) -> int:
-    return count_on_disk(tmp_path / "nats" / "store", [file[len(file) // 2 :][:100]])
+def _on_disk(tmp_path: Path, file: bytes, *keys: bytes) -> int:
+    return count_on_disk(tmp_path / "nats" / "store", [file[len(file) // 2 :][:100], *keys])
+
+
+async def _keys(url: str) -> list[bytes]:
+    """Return what the files of the store `outputs` are encrypted with."""
+    async with connect(url, name="test") as broker:
+        walk = broker.walk(OUTPUTS.seals, OUTPUTS.seal_subjects)
+        return [msgspec.json.decode(seal.body)["key"].encode() async for seal in walk]
 
 
 def test_no_bit_of_a_links_signature_may_be_flipped(http: httpx.Client) -> None:
