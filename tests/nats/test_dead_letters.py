@@ -279,4 +279,4 @@ async def test_a_job_that_kills_its_workers_fails_after_three_and_holds_up_no_ot
     assert (letter.key, letter.code, letter.attempt) == ("poison.1", "worker_lost", "3")
     assert letter.traceparent == TRACE
     assert await Blobs(bench.broker.connection, "audio").is_whole(poison.blob)
-    assert beside_s < 2 * alone_s
+    assert beside_s < 4 * alone_s, "a busy machine stretches it, the three lives would far more"
