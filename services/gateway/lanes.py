@@ -2,7 +2,7 @@
 How many bodies are read side by side: few enough that nobody waits long for the loop.
 
     small   4 at once   the first MiB of each body
-    large   4 at once   the rest, 4 MiB a turn
+    large   4 at once   the rest, a quarter of a second a turn
 
 Who has more to send than we have read waits for a place, in the order of coming, and for another
 one when its turn is over; meanwhile nothing is read of it, and TCP holds it back. Small bodies have
@@ -19,9 +19,9 @@ SMALL_PLACES: Final = 4
 LARGE_PLACES: Final = 4
 """With four chunks of each on their way to the store, a fifth one would only wait there."""
 SMALL_BYTES: Final = 1 << 20
-TURN_BYTES: Final = 4 << 20
-"""In order, and not all at once: what is whole is worked on while the next one comes. But clients
-give up that can send nothing for some seconds."""
+TURN_S: Final = 0.25
+"""Some MB of a fast sender: what is whole is worked on while the next one comes. But clients give
+up that can send nothing for some seconds: 64 that wait have a turn each 4 s."""
 FULL_BYTES: Final = 64 << 10
 """At which uvicorn stops reading until the piece is fetched: less is all that there was."""
 PAUSE_S: Final = 0.05
@@ -46,18 +46,19 @@ class Place:
         self._lanes = lanes
         self._lane: asyncio.Semaphore | None = None
         self._bytes = 0
-        self._turn_ends = 0
+        self._turn_ends = 0.0
 
     async def take(self, size: int) -> None:
         """Hold a place for a piece of so many bytes, and for those that follow at once."""
         self._bytes += size
         lane = self._lanes.after(self._bytes)
+        now = asyncio.get_running_loop().time
         if size < FULL_BYTES:
             self.leave()
-        elif lane is not self._lane or self._bytes > self._turn_ends:
+        elif lane is not self._lane or now() > self._turn_ends:
             self.leave()
             await lane.acquire()
-            self._lane, self._turn_ends = lane, self._bytes + TURN_BYTES
+            self._lane, self._turn_ends = lane, now() + TURN_S
 
     def leave(self) -> None:
         """Let another one have it."""
