@@ -1,32 +1,30 @@
 """The gateway's HTTP doors: routes, limits and error answers, assembled in `create_app`."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
 import msgspec
 import structlog
-from litestar import Litestar, Response, delete, get, post
-from litestar.background_tasks import BackgroundTask
+from litestar import Litestar, Response, get
 from litestar.config.compression import CompressionConfig
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.params import FromPath, FromQuery
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from decibus.broker import Broker
 from decibus.errors import DecibusError, Unavailable
 from decibus.ledger import Ledger
-from decibus.messages import ALL_TASKS, TaskName
 from decibus.outputs import Outputs
 from decibus.references import References
 from decibus.telemetry import TRACEPARENT, trace_id
 from decibus.topology import QUEUES, RECORDER
 from services.gateway import (
+    analyses,
     conversions,
     jobs_door,
     openai,
@@ -38,39 +36,36 @@ from services.gateway import (
     streams,
     transcripts,
 )
+from services.gateway.analyses import Analyses
 from services.gateway.built import Built
 from services.gateway.conversions import Conversions
 from services.gateway.cors import allowed
-from services.gateway.form import Form
-from services.gateway.fresh import fresh
 from services.gateway.guards import AtTheDoor, Guards
 from services.gateway.idempotency import Idempotency
-from services.gateway.intake import Intake, Wishes
+from services.gateway.intake import Intake
 from services.gateway.jobs_door import JobsDoor
 from services.gateway.links import Links, read_signing_keys
-from services.gateway.live import Jobs, Live
+from services.gateway.live import Live
 from services.gateway.models import Models
-from services.gateway.openapi import ANSWERS, ANY_KEY, GONE_ANSWERS, RESULT_ANSWERS, SECURITY
+from services.gateway.openapi import SECURITY
 from services.gateway.openapi_document import describe
 from services.gateway.plain import Plain
-from services.gateway.prefer import read_patience, read_prefer
 from services.gateway.problem import Problem
 from services.gateway.reading import Reading
 from services.gateway.reception import AnyRequest, Reception
-from services.gateway.renditions import rendered
-from services.gateway.report import VERSION, Report, Reports, compose, refusal
+from services.gateway.report import VERSION
+from services.gateway.restraints import Header
 from services.gateway.settings import Settings
 from services.gateway.shelf import Shelf
 from services.gateway.sources import Sources
 from services.gateway.stats import Statistics
+from services.gateway.streams import Streams
 from services.gateway.tickets import Tickets
 from services.gateway.transcripts import Library
-from services.gateway.uploads import Upload, Uploads, row_of
-from services.gateway.wishes import read_tasks, read_wait, read_wishes
+from services.gateway.uploads import Uploads
 
 log = structlog.get_logger()
 
-_JSON: Final = "application/json"
 # Searched for, and not matched, lest Litestar warns that "/" is among what is left out.
 _COMPRESSED: Final = CompressionConfig(backend="gzip", exclude=r"(?<=^/)(?!schema)")
 """The API's description alone: audio is compressed, and streams go out as they come."""
@@ -101,87 +96,6 @@ class Readiness(msgspec.Struct, frozen=True):
     recorder: bool = False
 
 
-@post(
-    "/analyze",
-    status_code=200,
-    request_max_body_size=None,
-    responses=ANSWERS,
-    security=ANY_KEY,
-)
-async def analyze(
-    request: AnyRequest, gateway: NamedDependency[Gateway], reception: NamedDependency[Reception]
-) -> Response[bytes]:
-    """Analyze one or more uploads; wait for the report, or answer 202 with its token."""
-    settings = gateway.settings
-    preferences = read_prefer(request.headers.getall("prefer", []))
-    asked = request.query_params.get("wait")
-    read_wait(asked, default_s=0.0, max_s=settings.max_wait_s)  # refused before the body is read
-    tasks = _asked_tasks(request)
-    form, uploads = await reception.take_in(
-        request,
-        partial(_read, gateway=gateway),
-        tasks=tasks or ALL_TASKS,
-        given={"tasks": ",".join(tasks)} if tasks else {},
-    )
-    asked = asked or form.fields.get("wait")
-    wait_s, applied = read_patience(
-        preferences,
-        asked_s=read_wait(asked, default_s=0.0, max_s=settings.max_wait_s) if asked else None,
-        default_s=settings.wait_s,
-        max_s=settings.max_wait_s,
-    )
-    jobs = await gateway.live.settled(
-        {key for upload in uploads for key in upload.keys.values()},
-        within_s=wait_s,
-    )
-    if len(uploads) == 1 and (fault := refusal(jobs)) is not None:
-        await gateway.uploads.remove(uploads[0])  # nobody has its token
-        return problem.answer(problem.of_fault(fault), problem.headers_of_fault(fault))
-    answer = await _answer(uploads, jobs, gateway, applied=applied)
-    answer.background = BackgroundTask(_delivered, gateway, uploads, jobs)
-    return answer
-
-
-def _asked_tasks(request: AnyRequest) -> tuple[TaskName, ...]:
-    """Return the tasks that the URL names, so that only their queues need to have room."""
-    asked = request.query_params.get("tasks")
-    return read_tasks(asked) if asked else ()
-
-
-def _read(form: Form, gateway: Gateway) -> Wishes:
-    read_wait(form.fields.get("wait"), default_s=0.0, max_s=gateway.settings.max_wait_s)
-    return read_wishes(form.fields, gateway.references)
-
-
-@get("/result/{token:str}", responses=RESULT_ANSWERS)
-async def result(
-    request: AnyRequest,
-    token: FromPath[str],
-    gateway: NamedDependency[Gateway],
-    reading: NamedDependency[Reading],
-    wait: FromQuery[str | None] = None,
-) -> Response[bytes]:
-    """
-    Return the report as it stands, or once it is settled within `wait` seconds.
-
-    With `.txt`, `.srt`, `.vtt` or `.json` after the token, return its transcript in that form, with
-    `.csv` its loudness timeline.
-    """
-    token, _, form = token.partition(".")
-    wait_s = read_wait(wait, default_s=0.0, max_s=gateway.settings.max_wait_s)
-    read = await reading.report(token, wait_s=wait_s)
-    after = BackgroundTask(gateway.intake.delivered, read.upload, read.jobs)
-    return fresh(request, *rendered(read.report, form), background=after)
-
-
-@delete("/result/{token:str}", responses=GONE_ANSWERS)
-async def forget(token: FromPath[str], gateway: NamedDependency[Gateway]) -> None:
-    """Delete the report, and the audio and results that no other report shares."""
-    await gateway.intake.cancel_callback(row_of(token))
-    await gateway.intake.withdraw(await gateway.uploads.find(token, now=datetime.now(UTC)))
-    gateway.shelf.remove(row_of(token))
-
-
 @get("/healthz")
 async def healthz() -> dict[str, str]:
     """Say that the process is alive."""
@@ -204,6 +118,7 @@ def create_app(gateway: Gateway) -> Litestar:
     reception = Reception(
         gateway.intake,
         gateway.uploads,
+        gateway.live,
         gateway.guards.backlog,
         gateway.idempotency,
         gateway.settings,
@@ -211,7 +126,6 @@ def create_app(gateway: Gateway) -> Litestar:
     door = openai.OpenAI(
         reception,
         gateway.intake,
-        gateway.uploads,
         gateway.live,
         Models(gateway.broker),
         gateway.references,
@@ -229,6 +143,17 @@ def create_app(gateway: Gateway) -> Litestar:
     jobs = _jobs_door(gateway, converter)
     library = Library(gateway.shelf, gateway.uploads, gateway.intake)
     reading = Reading(gateway.uploads, gateway.live, gateway.references)
+    analyzed = Analyses(
+        reception,
+        reading,
+        gateway.intake,
+        gateway.uploads,
+        gateway.live,
+        gateway.shelf,
+        gateway.references,
+        gateway.settings,
+    )
+    followed = Streams(gateway.live, gateway.uploads, gateway.references)
     without_script = Plain(
         reception,
         reading,
@@ -240,7 +165,8 @@ def create_app(gateway: Gateway) -> Litestar:
     pages = [*plain.ROUTES, *page.routes(gateway.built)]
     app = Litestar(
         [
-            *(analyze, result, forget, healthz, readyz),
+            *(healthz, readyz),
+            *analyses.ROUTES,
             *conversions.ROUTES,
             *jobs_door.ROUTES,
             *openai.ROUTES,
@@ -249,18 +175,16 @@ def create_app(gateway: Gateway) -> Litestar:
             *transcripts.ROUTES,
             *pages,
         ],
+        # One for each route: of two, Litestar 2.25 makes a task each, at 0.1 ms a request.
         dependencies={
             "gateway": Provide(lambda: gateway, sync_to_thread=False),
-            "live": Provide(lambda: gateway.live, sync_to_thread=False),
-            "uploads": Provide(lambda: gateway.uploads, sync_to_thread=False),
-            "references": Provide(lambda: gateway.references, sync_to_thread=False),
             "statistics": Provide(lambda: gateway.statistics, sync_to_thread=False),
-            "reception": Provide(lambda: reception, sync_to_thread=False),
+            "analyses": Provide(lambda: analyzed, sync_to_thread=False),
+            "streams": Provide(lambda: followed, sync_to_thread=False),
             "openai": Provide(lambda: door, sync_to_thread=False),
             "conversions": Provide(lambda: converter, sync_to_thread=False),
             "jobs_door": Provide(lambda: jobs, sync_to_thread=False),
             "library": Provide(lambda: library, sync_to_thread=False),
-            "reading": Provide(lambda: reading, sync_to_thread=False),
             "plain": Provide(lambda: without_script, sync_to_thread=False),
         },
         exception_handlers={
@@ -269,7 +193,7 @@ def create_app(gateway: Gateway) -> Litestar:
             Exception: refuse_bug,
         },
         guards=[AtTheDoor(gateway.guards, pages)],
-        before_send=[gateway.guards.tell, restraints.restrain, _allow],
+        before_send=[partial(_complete, guards=gateway.guards)],
         compression_config=_COMPRESSED,
         cors_config=allowed(gateway.settings.cors_origins),
         middleware=[_traced],
@@ -330,33 +254,6 @@ def refuse_bug(request: AnyRequest, error: Exception) -> Response[bytes]:
     return _told(request, problem.internal())
 
 
-async def _answer(
-    uploads: list[Upload], jobs: Jobs, gateway: Gateway, *, applied: str | None
-) -> Response[bytes]:
-    own = [{key: jobs[key] for key in upload.keys.values()} for upload in uploads]
-    reports = [
-        compose(upload, jobs, gateway.references, await gateway.live.lines.place(jobs))
-        for upload, jobs in zip(uploads, own, strict=True)
-    ]
-    is_over = all(job is None or job.is_settled for job in jobs.values())
-    headers = {"Location": f"/result/{uploads[0].token}"} if len(uploads) == 1 else {}
-    if applied:
-        headers["Preference-Applied"] = applied
-    body: Report | Reports = reports[0] if len(reports) == 1 else Reports(tuple(reports))
-    return Response(
-        msgspec.json.encode(body),
-        status_code=200 if is_over else 202,
-        media_type=_JSON,
-        headers=headers,
-    )
-
-
-async def _delivered(gateway: Gateway, uploads: list[Upload], jobs: Jobs) -> None:
-    for upload in uploads:
-        own = {key: jobs[key] for key in upload.keys.values()}
-        await gateway.intake.delivered(upload, own)
-
-
 def _told(
     request: AnyRequest,
     answer: Problem,
@@ -371,18 +268,25 @@ def _told(
     return problem.answer(answer, headers)
 
 
-async def _allow(message: Message, scope: Scope) -> None:
-    """Tell all methods of a path: Litestar 2.25 tells those of the handler that came first."""
-    if message["type"] != "http.response.start" or scope.get("method") != "OPTIONS":
+async def _complete(message: Message, scope: Scope, *, guards: Guards) -> None:
+    """Add to an answer's headers what all answers say."""
+    if message["type"] != "http.response.start":
         return
+    headers = message["headers"]
+    if scope.get("method") == "OPTIONS":
+        headers = [*(header for header in headers if header[0] != b"allow"), _allow(scope)]
+    message["headers"] = [*headers, *guards.told(scope), *restraints.unsaid(headers)]
+
+
+def _allow(scope: Scope) -> Header:
+    """Tell all methods of a path: Litestar 2.25 tells those of the handler that came first."""
     methods = {
         method
         for route in scope["litestar_app"].routes
         if isinstance(route, HTTPRoute) and route.path_format == scope.get("path_template")
         for method in route.methods
     }
-    others = [header for header in message["headers"] if header[0] != b"allow"]
-    message["headers"] = [*others, (b"allow", ", ".join(sorted(methods)).encode())]
+    return b"allow", ", ".join(sorted(methods)).encode()
 
 
 def _traced(app: ASGIApp) -> ASGIApp:

@@ -21,9 +21,7 @@ _OF_SCRIPTS: Final = {
 }
 _FEATURES: Final = ("camera", "geolocation", "microphone", "payment", "usb")
 
-COMMON: Final = {
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
+COMMON: Final = {  # besides the `restraints` of every answer
     "Permissions-Policy": ", ".join(f"{feature}=()" for feature in _FEATURES),
     "Cross-Origin-Opener-Policy": "same-origin",
 }

@@ -29,9 +29,8 @@ from services.gateway.form import Form
 from services.gateway.intake import Intake, Wishes
 from services.gateway.live import Jobs, Live
 from services.gateway.openapi import ANY_KEY, CONVERSION_ANSWERS, FILE_ANSWERS, RESAMPLE_ANSWERS
-from services.gateway.prefer import read_patience, read_prefer
 from services.gateway.reception import AnyRequest, Reception
-from services.gateway.report import compose, refusal
+from services.gateway.report import compose
 from services.gateway.settings import Settings
 from services.gateway.uploads import Retention, Upload, Uploads
 from services.gateway.wishes import read_conversion, read_resampling, read_wait
@@ -64,21 +63,15 @@ class Conversions:
 
     async def answer(self, request: AnyRequest, read: Callable[[Form], Wishes]) -> Response[Any]:
         """Have the files of a request converted, and answer with what is there in time."""
-        asked = request.query_params.get("wait")
-        read_wait(asked, default_s=0.0, max_s=self.settings.max_wait_s)
-        form, uploads = await self._reception.take_in(
-            request, read, tasks=(TaskName.TRANSCODE,), given={}
+        form, uploads, jobs, applied = await self._reception.serve(
+            request, read, tasks=(TaskName.TRANSCODE,)
         )
-        wait_s, applied = self._patience(request, asked or form.fields.get("wait"))
-        keys = {key for upload in uploads for key in upload.keys.values()}
-        jobs = await self._live.settled(keys, within_s=wait_s)
         headers = {"Preference-Applied": applied} if applied else {}
         if len(uploads) > 1:
             return self._list(uploads, jobs, headers)
         (upload,) = uploads
-        if (fault := refusal(jobs)) is not None:
-            await self.uploads.remove(upload)  # nobody has its token
-            return problem.answer(problem.of_fault(fault), problem.headers_of_fault(fault))
+        if (fault := await self._reception.refusal(upload, jobs)) is not None:
+            return problem.failed(fault)
         if not all(job and job.is_settled for job in jobs.values()):
             return await self._unfinished(upload, jobs, headers)
         if _FOR_A_PATH in form.parts:
@@ -103,7 +96,7 @@ class Conversions:
         if job is None or job.is_withdrawn:
             raise _no_file()
         if job.state is State.FAILED and job.fault is not None:
-            return problem.answer(problem.of_fault(job.fault), problem.headers_of_fault(job.fault))
+            return problem.failed(job.fault)
         if not isinstance(job.result, Conversion):
             raise NotFound(f"there is no file yet: its conversion is {job.state}; ?wait= waits")
         if not await self._outputs.holds(job.result):
@@ -128,15 +121,6 @@ class Conversions:
             media_type=FORMATS[extension].media_type,
             filename=f"{stem}.{extension}",
             pieces=partial(self._outputs.read, made),
-        )
-
-    def _patience(self, request: AnyRequest, asked: str | None) -> tuple[float, str | None]:
-        max_s = self.settings.max_wait_s
-        return read_patience(
-            read_prefer(request.headers.getall("prefer", [])),
-            asked_s=read_wait(asked, default_s=0.0, max_s=max_s) if asked else None,
-            default_s=self.settings.wait_s,
-            max_s=max_s,
         )
 
     def _list(self, uploads: list[Upload], jobs: Jobs, headers: dict[str, str]) -> Response[bytes]:
@@ -193,7 +177,6 @@ async def transcode(
     """Convert one or more files; wait for the file, or answer 202 with its report."""
 
     def read(form: Form) -> Wishes:
-        read_wait(form.fields.get("wait"), default_s=0.0, max_s=conversions.settings.max_wait_s)
         longest_s = conversions.settings.max_duration_s
         return read_conversion(form.fields, max_duration_s=longest_s)
 
@@ -226,7 +209,6 @@ async def resample(request: AnyRequest, conversions: NamedDependency[Conversions
     """Convert to an MP3 of 32 kHz and 320 kb/s; what came as `inFile` is told where it is."""
 
     def read(form: Form) -> Wishes:
-        read_wait(form.fields.get("wait"), default_s=0.0, max_s=conversions.settings.max_wait_s)
         longest_s = conversions.settings.max_duration_s
         wishes = read_resampling(form.fields, max_duration_s=longest_s)
         if _FOR_A_PATH not in form.parts:

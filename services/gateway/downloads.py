@@ -87,7 +87,6 @@ def send(
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
         "Content-Disposition": disposition(file.filename),
-        "X-Content-Type-Options": "nosniff",
         **(headers or {}),
     }
     if request.method != "POST" and is_known(request, etag):

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.types import Message, Scope
+from litestar.types import Scope
 
 from decibus.broker import Broker
 from decibus.errors import BacklogFull
@@ -27,6 +27,7 @@ from decibus.settings import SettingsError
 from decibus.topology import QUEUES, Queue, Quota
 from services.gateway.keys import Keyring, shown
 from services.gateway.rate import Rate, network_of
+from services.gateway.restraints import Header
 from services.gateway.settings import Settings
 
 OPEN: Final = frozenset(
@@ -113,17 +114,11 @@ class Guards:
         address = _address(connection.scope)
         connection.scope["state"]["sender"] = await self.admit(headers, address)
 
-    async def tell(self, message: Message, scope: Scope) -> None:
-        """Put into an answer's headers how many requests its sender has left."""
-        if message["type"] != "http.response.start":
-            return
+    def told(self, scope: Scope) -> list[Header]:
+        """Return the headers of an answer that tell how many requests its sender has left."""
         state: Mapping[str, Any] = scope.get("state", {})
-        sender = state.get("sender") or self._sender(scope)
-        told = self._rate.headers(sender)
-        message["headers"] = [
-            *message["headers"],
-            *((name.lower().encode(), value.encode()) for name, value in told.items()),
-        ]
+        told = self._rate.headers(state.get("sender") or self._sender(scope))
+        return [(name.lower().encode(), value.encode()) for name, value in told.items()]
 
     def _sender(self, scope: Scope) -> str:
         given = {

@@ -38,10 +38,10 @@ from services.gateway.openapi import ANY_KEY, MODEL_ANSWERS, OPENAI_ANSWERS
 from services.gateway.prefer import read_patience, read_prefer
 from services.gateway.problem import Problem
 from services.gateway.reception import AnyRequest, Reception, trace
-from services.gateway.report import Report, compose, refusal
+from services.gateway.report import Report, compose
 from services.gateway.settings import Settings
 from services.gateway.streams import SSE, SSE_HEADERS
-from services.gateway.uploads import Door, Retention, Upload, Uploads
+from services.gateway.uploads import Door, Retention, Upload
 
 _JSON: Final = "application/json"
 
@@ -53,7 +53,6 @@ class OpenAI:
         self,
         reception: Reception,
         intake: Intake,
-        uploads: Uploads,
         live: Live,
         models: Models,
         references: References,
@@ -62,7 +61,6 @@ class OpenAI:
         self.models = models
         self._reception = reception
         self._intake = intake
-        self._uploads = uploads
         self._live = live
         self._references = references
         self._wait_s = settings.openai_wait_s
@@ -124,9 +122,8 @@ class OpenAI:
         )
 
     async def _refusal(self, upload: Upload, jobs: Jobs) -> Response[bytes] | None:
-        if (fault := refusal(jobs)) is None:
+        if (fault := await self._reception.refusal(upload, jobs)) is None:
             return None
-        await self._uploads.remove(upload)  # nobody has its token
         return refused(problem.of_fault(fault), problem.headers_of_fault(fault))
 
 

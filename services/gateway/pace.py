@@ -4,7 +4,7 @@ How slowly a sender may send, and a reader may read.
 Whoever dawdles holds a connection, a buffer and a request at no cost of its own ("slow loris"). So
 a sender has some time, and more for each byte that comes; a reader is let go when it does not take
 what it is sent at the same rate. Time in which we ourselves do not read, or write, counts for
-nobody.
+nobody: who sends faster than we read waits for a place in the `lanes`.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from decibus.errors import TooSlow
+from services.gateway.lanes import Lanes, Place
 
 PATIENCE_S: Final = 20.0
 """How long a request's head may take, and how long nothing at all of a body may come."""
@@ -25,21 +26,27 @@ MIN_BYTES_PER_S: Final = 500
 
 def paced(app: ASGIApp) -> ASGIApp:
     """Wrap an app: `TooSlow` is raised where it reads a body that comes too slowly."""
+    lanes = Lanes()
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
             return
-        body = _Body(receive, send)
-        await app(scope, body.receive, body.send)
+        place = Place(lanes)
+        body = _Body(receive, send, place)
+        try:
+            await app(scope, body.receive, body.send)
+        finally:
+            place.leave()
 
     return wrapped
 
 
 class _Body:
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, place: Place) -> None:
         self._receive = receive
         self._send = send
+        self._place = place
         self._is_over = False
         self._bytes = 0
         self._waited_s = 0.0
@@ -52,20 +59,27 @@ class _Body:
         start = now()
         earned_s = PATIENCE_S + self._bytes / MIN_BYTES_PER_S
         try:
-            async with asyncio.timeout(min(earned_s - self._waited_s, PATIENCE_S)):
-                message: Any = await self._receive()
+            with self._place.waiting():
+                async with asyncio.timeout(min(earned_s - self._waited_s, PATIENCE_S)):
+                    message: Any = await self._receive()
         except TimeoutError:
             raise TooSlow(
                 f"{self._bytes} bytes of the body came in {self._waited_s + now() - start:.0f} s "
                 f"of waiting; send {MIN_BYTES_PER_S} a second, and pause {PATIENCE_S:g} s at most"
             ) from None
         self._waited_s += now() - start
-        self._bytes += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._bytes += size
         self._is_over = not message.get("more_body", False)
+        if self._is_over:
+            self._place.leave()
+        else:
+            await self._place.take(size)
         return message
 
     async def send(self, message: Message) -> None:
         self._is_over = True
+        self._place.leave()
         await self._send(message)
 
 

@@ -88,6 +88,11 @@ def headers_of_fault(fault: Fault) -> dict[str, str]:
     return {"Retry-After": str(RETRY_AFTER_S)} if status == Unavailable.status else {}
 
 
+def failed(fault: Fault) -> Response[bytes]:
+    """Tell over HTTP why a job has failed."""
+    return answer(of_fault(fault), headers_of_fault(fault))
+
+
 def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
     """Tell it over HTTP."""
     return Response(

@@ -8,6 +8,7 @@ was counted, and may be a moment old; what is refused never is.
 
 import math
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -54,6 +55,7 @@ def headers(quota: Quota, known: Standing | None, *, now: datetime) -> dict[str,
     }
 
 
+@lru_cache(maxsize=_MAX_REMEMBERED)
 def network_of(host: str) -> str:
     """Return the address of one sender: of IPv6 the /64, which is what one sender is given."""
     try:

@@ -1,8 +1,9 @@
 """What every answer forbids a browser: to guess its type, keep it, tell its address, frame it."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from litestar.types import Message, Scope
+Header = tuple[bytes, bytes]
 
 HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -14,12 +15,7 @@ HEADERS: Final = (
 """Strict-Transport-Security is for whoever has the certificate to say: it binds a whole host."""
 
 
-async def restrain(message: Message, _: Scope) -> None:
-    """Add to an answer what its route has not said otherwise."""
-    if message["type"] != "http.response.start":
-        return
-    said = {name.lower() for name, _ in message["headers"]}
-    message["headers"] = [
-        *message["headers"],
-        *(header for header in HEADERS if header[0] not in said),
-    ]
+def unsaid(headers: Iterable[Header]) -> list[Header]:
+    """Return what an answer with these headers has not said otherwise."""
+    said = {name.lower() for name, _ in headers}
+    return [header for header in HEADERS if header[0] not in said]

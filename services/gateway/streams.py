@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar import Request, Response, WebSocket, get, websocket
@@ -45,13 +45,19 @@ SSE: Final = "text/event-stream"
 SSE_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
+class Streams(NamedTuple):
+    """What the routes need."""
+
+    live: Live
+    uploads: Uploads
+    references: References
+
+
 @websocket("/ws/{token:str}")
 async def by_websocket(
     socket: WebSocket[Any, Any, Any],
     token: FromPath[str],
-    live: NamedDependency[Live],
-    uploads: NamedDependency[Uploads],
-    references: NamedDependency[References],
+    streams: NamedDependency[Streams],
 ) -> None:
     """Tell a report's state and every change of it, then close with 1000."""
     # Accepted first, whatever comes: a browser shows its script no status of a refused handshake.
@@ -59,13 +65,13 @@ async def by_websocket(
     # The client has gone while it was written to, or has not read (TimeoutError is an OSError).
     with suppress(WebSocketDisconnect, OSError):
         try:
-            upload = await uploads.find(token, now=datetime.now(UTC))
+            upload = await streams.uploads.find(token, now=datetime.now(UTC))
         except NotFound as error:
             await socket.close(_GONE, str(error))
         except DecibusError as error:
             await socket.close(_TRY_AGAIN, str(error)[:_MAX_REASON])
         else:
-            await _tell(socket, live, upload, references)
+            await _tell(socket, streams.live, upload, streams.references)
 
 
 async def _tell(
@@ -99,9 +105,7 @@ async def _end_with_client(socket: WebSocket[Any, Any, Any], watch: Watch) -> No
 async def by_events(
     request: Request[Any, Any, Any],
     token: FromPath[str],
-    live: NamedDependency[Live],
-    uploads: NamedDependency[Uploads],
-    references: NamedDependency[References],
+    streams: NamedDependency[Streams],
 ) -> Response[Any]:
     """
     Tell a report's state and every change of it, as Server-Sent Events.
@@ -109,11 +113,12 @@ async def by_events(
     `state` events, then one `done` or `failed`, which is the end. An `EventSource` asks again after
     it all the same, with the id of what it had: it is told to stop by a 204.
     """
-    upload = await uploads.find(token, now=datetime.now(UTC))
+    upload = await streams.uploads.find(token, now=datetime.now(UTC))
     had = request.headers.get("last-event-id")
-    if had is not None and had == await _final_id(live, upload):
+    if had is not None and had == await _final_id(streams.live, upload):
         return Response(None, status_code=204)
-    return Stream(_events(live, upload, references), media_type=SSE, headers=SSE_HEADERS)
+    events = _events(streams.live, upload, streams.references)
+    return Stream(events, media_type=SSE, headers=SSE_HEADERS)
 
 
 async def _final_id(live: Live, upload: Upload) -> str | None:

@@ -1,6 +1,7 @@
 """Who sends next to nothing, or reads nothing, is let go, and nobody else waits for that."""
 
 import asyncio
+import os
 import socket
 import statistics
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from services.gateway import pace
 from services.gateway.__main__ import Server, configure
+from services.gateway.lanes import LARGE_PLACES, SMALL_BYTES, SMALL_PLACES
 from services.gateway.settings import Settings
 from tests.conftest import SERVERS, NatsServer
 from tests.gateway.conftest import replica, report
@@ -24,6 +26,7 @@ DAWDLERS: Final = 200
 LET_GO_S: Final = 30.0
 FORM: Final = "Content-Type: multipart/form-data; boundary=x"
 FILE: Final = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+REFUSED: Final = b'\r\n--x\r\nContent-Disposition: form-data; name="genre"\r\n\r\nnone\r\n--x--\r\n'
 STARTS: Final = {
     "nothing": b"",
     "an address": b"GET /",
@@ -77,6 +80,23 @@ def is_let_go(stranger: socket.socket, heard: list[bytes]) -> bool:
     if said:
         heard.append(said)
     return not said
+
+
+@pytest.mark.usefixtures("unharmed")
+def test_who_stops_in_the_middle_holds_up_no_upload(door: Door) -> None:
+    head = post("/analyze", "Content-Length: 5000000", "Connection: close", FORM)
+    body = FILE + os.urandom(5_000_000 - len(FILE) - len(REFUSED)) + REFUSED
+    with ExitStack() as stack:
+        for _ in range(3 * (SMALL_PLACES + LARGE_PLACES)):
+            stopped = stack.enter_context(door.connect())
+            stopped.sendall(head + body[: SMALL_BYTES * 2])
+        start = time.monotonic()
+
+        heard = door.hears(head + body, silence_s=LET_GO_S)
+        took_s = time.monotonic() - start
+
+    assert statuses(heard) == [400], "all of it was read"
+    assert took_s < pace.PATIENCE_S / 2
 
 
 # Readers, with less patience for them than there is.
