@@ -117,12 +117,17 @@ def _peak_mb(pid: int) -> float:
 
 @contextmanager
 def decibus(
-    folder: Path, *, worker: str = "bench.worker", server: str | None = None
+    folder: Path,
+    *,
+    worker: str = "bench.worker",
+    slots: int | None = SLOTS,
+    server: str | None = None,
 ) -> Iterator[Stack]:
     """
     Run the pipeline with one kind of worker, by default the one that measures nothing.
 
-    On the nats-server that `make run` would take, if no other one is named.
+    With as many `slots` as it takes by itself where that is None, and on the nats-server that
+    `make run` would take, if no other one is named.
     """
     obtained = nats_server.obtain(server)
     port, http = free_port(), free_port()
@@ -131,7 +136,7 @@ def decibus(
         "NATS_URL": f"nats://127.0.0.1:{port}",
         "HTTP_PORT": str(http),
         "RATE_LIMIT": "0",
-        "SLOTS": str(SLOTS),
+        "SLOTS": str(slots or ""),
         "OMP_NUM_THREADS": "1",
     }
     stack = Stack(f"http://127.0.0.1:{http}", f"nats-server {obtained.version}", folder, env)

@@ -8,7 +8,8 @@ a warm sandbox, and the worker's part; ffmpeg's is its process, which starts ane
 Medians of processor time, user and system, of all processes; and how much faster two at once are.
 
 The same then through the service, `POST /transcode` until the file is there: gateway, nats-server
-and a transcoder with two slots, all of them counted, and what they erase afterwards as well.
+and a transcoder with a slot more than CPUs, all of them counted, and what they erase afterwards as
+well.
 """
 
 import argparse
@@ -219,7 +220,7 @@ def main(seconds: float, rounds: int, ffmpeg: str) -> None:
         path = Path(folder) / "song.wav"
         path.write_bytes(encode(music(seconds, RATE), RATE, "wav16"))
         report = msgspec.structs.replace(compare(sandbox, path, rounds, ffmpeg), seconds=seconds)
-        with decibus(Path(folder), worker="services.transcoder") as stack:
+        with decibus(Path(folder), worker="services.transcoder", slots=None) as stack:
             service = compare_service(stack, path, rounds, ffmpeg)
         report = msgspec.structs.replace(report, service=service)
     print(f"{seconds:g} s of WAV to MP3 at 320 kb/s, medians of {rounds}")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
-from typing import Any, BinaryIO, Final, NamedTuple, cast
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, cast
 
 import av
 import av.error
@@ -211,17 +211,21 @@ class Audio:
         others = [stream for stream in self._container.streams if stream is not self._stream]
         return all(stream.type == "video" and _is_picture(stream) for stream in others)
 
-    def blocks(self, frames: int, *, reuse: bool = False) -> Iterator[NDArray[np.float32]]:
+    def blocks(
+        self, frames: int, *, reuse: bool = False, interleaved: bool = False
+    ) -> Iterator[NDArray[np.float32]]:
         """
         Decode once into blocks of (channels, `frames`), of which only the last may be shorter.
 
         Full scale is 1.0. NaN, Inf and what is over `MAX_SAMPLE` becomes 0, and is counted. With
         `reuse` all blocks lie in the same memory: each is gone when the next is asked for.
+        `interleaved` is how they lie in it: the transpose of a block is contiguous then.
         """
-        block = np.empty((self.channels, frames), np.float32)
+        order: Literal["F", "C"] = "F" if interleaved else "C"
+        block = np.empty((self.channels, frames), np.float32, order)
         filled = 0
         for frame in self._gathered():
-            samples, silence, scale = _samples(frame)
+            samples, silence, scale = _samples(frame, interleaved=interleaved)
             done = 0
             while done < frame.samples:
                 n = min(frame.samples - done, frames - filled)
@@ -464,8 +468,12 @@ def _layout(frame: AudioFrame) -> AudioLayout:
     return frame.layout if named else AudioLayout(_CUSTOMARY[frame.layout.nb_channels])
 
 
-def _samples(frame: AudioFrame) -> tuple[NDArray[Any], float, float]:
-    """View a frame's samples as (channels, samples), with its silence and its scale."""
+def _samples(frame: AudioFrame, *, interleaved: bool) -> tuple[NDArray[Any], float, float]:
+    """
+    View a frame's samples as (channels, samples), with its silence and its scale.
+
+    What is interleaved stays so where it is wanted `interleaved`.
+    """
     name = frame.format.name
     dtype, silence, scale = _SAMPLES[name.removesuffix("p")]
     channels, n = frame.layout.nb_channels, frame.samples
@@ -475,7 +483,7 @@ def _samples(frame: AudioFrame) -> tuple[NDArray[Any], float, float]:
         rows = [np.frombuffer(plane, dtype, n) for plane in planes]  # type: ignore[call-overload]
         return np.stack(rows), silence, scale
     flat = np.frombuffer(frame.planes[0], dtype, n * channels)  # type: ignore[call-overload]
-    if name == "s16" and channels == _STEREO and sys.byteorder == "little":
+    if name == "s16" and channels == _STEREO and not interleaved and sys.byteorder == "little":
         return _apart(flat), 0.0, 2.0**-31
     return flat.reshape(n, channels).T, silence, scale
 
@@ -498,8 +506,7 @@ def _convert(
     elif scale == 1.0:
         into[...] = samples
     else:
-        into[...] = samples
-        into *= np.float32(scale)
+        np.multiply(samples, np.float32(scale), out=into, dtype=np.float32, casting="unsafe")
         if silence:
             into -= np.float32(silence * scale)
 

@@ -13,12 +13,13 @@ from functools import partial
 import uvloop
 
 from decibus import process, worker
+from decibus.cpus import cpu_limit
 from decibus.messages import Conversion
 from decibus.sandbox import Sandbox
 from decibus.settings import from_environment
 from decibus.telemetry import configure_logs
 from decibus.topology import TRANSCODE
-from services.transcoder.settings import Settings
+from services.transcoder.settings import Settings, fitted
 from services.transcoder.transcode import transcode
 
 
@@ -35,7 +36,7 @@ def prepare(settings: Settings) -> worker.Prepared:
 if __name__ == "__main__":
     if sys.argv[1:] not in ([], ["--once"]):
         sys.exit("usage: python -m services.transcoder [--once]")
-    given = from_environment(Settings)
+    given = fitted(from_environment(Settings), cpus=cpu_limit())
     configure_logs("transcoder", given.log_level)
     start_sandbox = partial(prepare, given)
     once = timedelta(seconds=given.once_wait_s) if sys.argv[1:] else None

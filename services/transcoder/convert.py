@@ -23,8 +23,8 @@ from services.transcoder import channels
 from services.transcoder.encode import Labels, Samples, encoder
 from services.transcoder.output import Pieces
 
-BLOCK_SAMPLES: Final = 1 << 18
-"""Of all channels: 3 s of 44.1 kHz stereo, 1 MiB."""
+BLOCK_SAMPLES: Final = 1 << 17
+"""Of all channels: 1.5 s of 44.1 kHz stereo, 512 KiB."""
 
 ENCODER: Final = f"{DECODER}, lameenc, libsndfile {soundfile.__libsndfile_version__}"
 _EXACT_IN_FLOAT: Final = 24  # bits
@@ -40,19 +40,24 @@ def convert(
     Raises what `open_audio` raises, and `BadRequest` for options that no file can meet.
     """
     formats.check(options)
-    before = 0.0
     with open_audio(file, max_duration_s=options.max_duration_s) as audio:
-        if audio.is_alone and formats.may_be_unchanged(options, audio.format()):
-            before = _LOOKING
-            for _ in _told(audio, partial(_between, progress, 0.0, before)):
-                pass
-            found = audio.format()
-            if formats.is_unchanged(options, found):
-                return Conversion(audio=found, converted=found, unchanged=True, decoder=DECODER)
+        if not (audio.is_alone and formats.may_be_unchanged(options, audio.format())):
+            return (yield from _made(audio, options, progress))
+        for _ in _told(audio, partial(_between, progress, 0.0, _LOOKING)):
+            pass
+        found = audio.format()
+        if formats.is_unchanged(options, found):
+            return Conversion(audio=found, converted=found, unchanged=True, decoder=DECODER)
     with open_audio(file, max_duration_s=options.max_duration_s) as audio:
-        target = formats.settle(options, audio.format())
-        made = yield from _encoded(audio, target, partial(_between, progress, before, 1.0))
-        return Conversion(audio=audio.format(), converted=made, decoder=DECODER, encoder=ENCODER)
+        return (yield from _made(audio, options, partial(_between, progress, _LOOKING, 1.0)))
+
+
+def _made(
+    audio: Audio, options: TranscodeOptions, progress: Callable[[float], None]
+) -> Generator[bytes, None, Conversion]:
+    target = formats.settle(options, audio.format())
+    made = yield from _encoded(audio, target, progress)
+    return Conversion(audio=audio.format(), converted=made, decoder=DECODER, encoder=ENCODER)
 
 
 def _between(progress: Callable[[float], None], low: float, high: float, fraction: float) -> None:
@@ -78,9 +83,8 @@ def _encoded(
     )
     frames = 0
     blocks = _told(audio, progress)
-    mixed = (block if mix is None else mix @ block for block in blocks)
-    interleaved = (np.ascontiguousarray(block.T) for block in mixed)
-    for samples in resampled(interleaved, audio.sample_rate, target):
+    mixed = (block if mix is None else block @ mix.T for block in blocks)
+    for samples in resampled(mixed, audio.sample_rate, target):
         made.feed(samples)
         frames += len(samples)
         yield from pieces.take()
@@ -120,10 +124,11 @@ def resampled(blocks: Iterable[Samples], rate: int, target: Target) -> Iterator[
 def _told(audio: Audio, progress: Callable[[float], None]) -> Iterator[Samples]:
     """Decode, all blocks in the same memory, and tell how far that is."""
     expected = (audio.expected_duration_s or 0.0) * audio.sample_rate
-    for block in audio.blocks(BLOCK_SAMPLES // audio.channels, reuse=True):
+    frames = BLOCK_SAMPLES // audio.channels
+    for block in audio.blocks(frames, reuse=True, interleaved=True):
         if expected > 0.0:
             progress(min(1.0, audio.decoded_frames / expected))
-        yield block
+        yield block.T
 
 
 def _bit_rate(target: Target, size: int, duration_s: float) -> int | None:

@@ -100,7 +100,8 @@ class _Recipe:
     ) -> None:
         self.container = container
         self.codec = codec
-        self.muxing = {"fflags": "+bitexact"} | (muxing or {})
+        # Unless it is told otherwise, FFmpeg hands on each packet for itself.
+        self.muxing = {"fflags": "+bitexact", "flush_packets": "0"} | (muxing or {})
         self.coding = {"flags": "+bitexact"} | (coding or {})
         self.holds_cover = holds_cover
 

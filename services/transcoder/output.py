@@ -7,12 +7,23 @@ those that came earlier.
 
 import io
 from collections.abc import Iterator
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from decibus.errors import BadAudio, TooLarge
 
 _PLACE_BYTES: Final = 8
 _PIECE_BYTES: Final = 512 * 1024  # a sandbox's child cuts larger ones
+
+
+class _Run(NamedTuple):
+    """Where some bytes begin, and the bytes."""
+
+    place: int
+    written: bytearray
+
+    @property
+    def end(self) -> int:
+        return self.place + len(self.written)
 
 
 class Pieces(io.RawIOBase):
@@ -22,7 +33,7 @@ class Pieces(io.RawIOBase):
         super().__init__()
         self._at = 0
         self.size = 0
-        self._written: list[bytes] = []
+        self._runs: list[_Run] = []
 
     def writable(self) -> bool:
         """Writing is all that can be done here."""
@@ -33,14 +44,15 @@ class Pieces(io.RawIOBase):
         return True
 
     def write(self, data: object) -> int:
-        """Take some bytes at this place."""
-        whole = bytes(data)  # type: ignore[call-overload]  # io calls it Buffer, from Python 3.12
-        for start in range(0, len(whole), _PIECE_BYTES):
-            piece = whole[start : start + _PIECE_BYTES]
-            self._written.append(self._at.to_bytes(_PLACE_BYTES, "big") + piece)
-            self._at += len(piece)
+        """Take some bytes at this place; what follows on one another goes on as one."""
+        before = self._at
+        if not self._runs or self._runs[-1].end != before:
+            self._runs.append(_Run(before, bytearray()))
+        run = self._runs[-1]
+        run.written.extend(data)  # type: ignore[arg-type]  # io calls it Buffer, from Python 3.12
+        self._at = run.end
         self.size = max(self.size, self._at)
-        return len(whole)
+        return self._at - before
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to another place."""
@@ -54,8 +66,11 @@ class Pieces(io.RawIOBase):
 
     def take(self) -> Iterator[bytes]:
         """Return what was written since this was last asked."""
-        written, self._written = self._written, []
-        return iter(written)
+        runs, self._runs = self._runs, []
+        for place, written in runs:
+            for start in range(0, len(written), _PIECE_BYTES):
+                piece = written[start : start + _PIECE_BYTES]
+                yield (place + start).to_bytes(_PLACE_BYTES, "big") + piece
 
 
 def put(piece: bytes, into: BinaryIO, *, limit: int) -> None:

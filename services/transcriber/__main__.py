@@ -8,13 +8,13 @@ from typing import BinaryIO
 import uvloop
 
 from decibus import process, worker
+from decibus.cpus import cpu_limit
 from decibus.messages import AudioFormat, TranscribeOptions, Transcript
 from decibus.progress import Progress
 from decibus.sandbox import Sandbox
 from decibus.settings import from_environment
 from decibus.telemetry import configure_logs
 from decibus.topology import TRANSCRIBE
-from services.transcriber.cpus import cpu_limit
 from services.transcriber.decode import Decode, decoded_in
 from services.transcriber.model import Compute, ModelError, Models, load_all, resolve
 from services.transcriber.settings import Settings, fitted

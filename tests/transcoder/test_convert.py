@@ -12,9 +12,10 @@ import soundfile
 
 from decibus.errors import BadAudio, NotAudio, TooLong
 from decibus.formats import FORMATS
-from decibus.messages import AnalyzeOptions
+from decibus.messages import AnalyzeOptions, TranscodeOptions
 from services.analyzer.analyze import analyze
 from services.transcoder.channels import matrix
+from services.transcoder.convert import convert
 from services.transcoder.quantize import Quantizer
 from tests.processes import ROOT
 from tests.signals import Samples, encode, music, sine
@@ -266,6 +267,17 @@ def test_damage_is_found_in_what_is_in_the_format_already() -> None:
 
     with pytest.raises(BadAudio):
         converted(whole[: len(whole) // 2], extension="mp3")
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+def test_a_file_is_handed_on_in_few_pieces(extension: str) -> None:
+    seconds = 6
+    source = io.BytesIO(encode(music(seconds, RATE), RATE, "wav16"))
+    options = TranscodeOptions(extension=extension, sample_rate=48_000)
+
+    pieces = list(convert(source, options, lambda _: None))
+
+    assert 1 <= len(pieces) <= 2 * seconds  # FFmpeg's packets are fifty a second
 
 
 # What goes wrong, and how far it is.

@@ -155,6 +155,18 @@ def test_blocks_may_share_their_memory() -> None:
     assert all(np.shares_memory(block, kept[0]) for block in kept)
 
 
+@pytest.mark.parametrize("kind", ["wav8", "wav16", "wav24", "wav32f", "mp3"])
+def test_blocks_may_lie_interleaved_and_are_the_same(kind: str) -> None:
+    data = encode(MUSIC, RATE, kind)
+    expected, *_ = decode(data)
+
+    with open_audio(io.BytesIO(data), max_duration_s=9) as audio:
+        blocks = [block.copy("K") for block in audio.blocks(1_200, reuse=True, interleaved=True)]
+
+    assert np.array_equal(np.concatenate(blocks, axis=1), expected)
+    assert all(block.T.flags.c_contiguous for block in blocks)
+
+
 def test_the_sample_format_may_change_where_rate_and_channels_stay() -> None:
     file, parts = io.BytesIO(), ("s16p", "s32p", "s16p")
     with av.open(file, "w", format="matroska") as container:
