@@ -19,26 +19,20 @@ from decibus.process import Process
 from decibus.references import References, load_references
 from decibus.settings import SettingsError, from_environment
 from decibus.telemetry import LIVE_CLIENTS, configure_logs
-from services.gateway.app import Gateway, create_app
+from services.gateway.app import create_app
 from services.gateway.built import Built, find_built
-from services.gateway.chores import check, chores
+from services.gateway.chores import check
 from services.gateway.connection import Connection, Socket
 from services.gateway.gauges import gauges
-from services.gateway.guards import Guards, keys_from, quota_of
-from services.gateway.idempotency import Idempotency
-from services.gateway.intake import Intake
+from services.gateway.guards import keys_from
 from services.gateway.keys import Keyring
 from services.gateway.linger import lingering
-from services.gateway.live import Live
 from services.gateway.measured import measured
+from services.gateway.opened import opened
 from services.gateway.pace import paced
 from services.gateway.parting import PARTING_S, parting
 from services.gateway.reaper import Reaper
-from services.gateway.rpc import NatsDoor
 from services.gateway.settings import Settings
-from services.gateway.shelf import Shelf
-from services.gateway.stats import Statistics
-from services.gateway.uploads import Uploads
 
 log = structlog.get_logger()
 
@@ -97,45 +91,21 @@ async def main(
     ):
         broker.when_closed(life.end)
         management.ready.append(broker.not_ready)
-        await broker.declare(replicas=settings.nats_replicas)
-        if (quota := quota_of(settings)) is not None:
-            await broker.declare_quota(quota, replicas=settings.nats_replicas)
-        guards = Guards(broker, keyring, settings)
-        intake, live = Intake(broker, settings), Live(broker)
-        await live.start()
-        LIVE_CLIENTS.set_function(lambda: live.waiters)
-        uploads, idempotency = Uploads(broker), Idempotency(broker)
-        statistics, shelf = Statistics(broker), Shelf(broker)
-        gateway = Gateway(
-            broker,
-            intake,
-            live,
-            uploads,
-            settings,
-            guards,
-            idempotency,
-            references,
-            statistics,
-            shelf,
-            built,
-        )
-        app = create_app(gateway)
-        server = Server(configure(app, settings, is_stopping=life.stop.is_set))
         async with (
+            opened(broker, settings, keyring, references, built) as gateway,
             keyring.watched(),
-            statistics.watched(),
-            shelf.watched(),
-            chores(broker, intake, live, settings, references),
-            NatsDoor(broker, intake, live, settings, guards, references, statistics).open(),
             Reaper(broker, settings).open(),
             gauges(broker),
             asyncio.TaskGroup() as group,
         ):
+            app = create_app(gateway)
+            server = Server(configure(app, settings, is_stopping=life.stop.is_set))
+            LIVE_CLIENTS.set_function(lambda: gateway.live.waiters)
             serving = group.create_task(server.serve())
             life.ready(host=settings.http_host, port=settings.http_port)
             stopping = group.create_task(life.stop.wait())
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            live.close()  # whoever waits is answered now, with how far it is
+            gateway.live.close()  # whoever waits is answered now, with how far it is
             await asyncio.sleep(PARTING_S)
             server.should_exit = True
             stopping.cancel()

@@ -89,11 +89,17 @@ class Gateway:
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """`workers`: for which tasks a worker is alive and ready; `recorder`: whether calls count."""
+    """
+    Whether the gateway is of use now.
+
+    `workers`: for which tasks a worker is alive and ready; `recorder`: whether calls count;
+    `queued`: how many of each task are not done, half a second ago at most.
+    """
 
     status: str
     workers: dict[str, bool]
     recorder: bool = False
+    queued: dict[str, int] = {}
 
 
 @get("/healthz")
@@ -108,9 +114,8 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Response[Readiness]:
     if not gateway.broker.is_connected:
         return Response(Readiness("NATS is away", {}), status_code=503)
     workers = {str(task): await gateway.broker.is_served(queue) for task, queue in QUEUES.items()}
-    return Response(
-        Readiness("ready", workers, await gateway.broker.announced(RECORDER) is not None)
-    )
+    recorder = await gateway.broker.announced(RECORDER) is not None
+    return Response(Readiness("ready", workers, recorder, await gateway.guards.backlog.depths()))
 
 
 def create_app(gateway: Gateway) -> Litestar:

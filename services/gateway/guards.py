@@ -66,6 +66,10 @@ class Backlog:
             if (waiting := await self._waiting(queue)) >= self._broker.cap(queue):
                 raise BacklogFull(f"{waiting} tasks wait for {task}; send it again in a while")
 
+    async def depths(self) -> dict[str, int]:
+        """Return how many tasks wait for workers, or are with them, by what is to be done."""
+        return {str(task): await self._waiting(queue) for task, queue in QUEUES.items()}
+
     async def _waiting(self, queue: Queue) -> int:
         now = asyncio.get_running_loop().time
         async with self._asking:  # many uploads at once ask once

@@ -1,6 +1,5 @@
 """Keep for good what was uploaded with `retention=library`, as soon as it is final."""
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -45,7 +44,9 @@ class Librarian:
         upload = volume.upload
         if not volume.is_final:
             jobs = await self._live.settled(upload.keys.values(), within_s=_LOOK_S)
-            if any(job is not None and not job.is_settled for job in jobs.values()):
+            known = [job for job in jobs.values() if job is not None]
+            # What is withdrawn is being deleted: by then it is, or somebody has to try again.
+            if any(not job.is_settled or job.is_withdrawn for job in known):
                 return _LOOK_AGAIN
             if refusal(jobs):
                 await self._let_expire(upload)
@@ -58,8 +59,13 @@ class Librarian:
     async def _let_expire(self, upload: Upload) -> None:
         """Nothing is worth keeping, but why is worth reading: for as long as any other report."""
         passing = replace(upload, retention=Retention.TTL, expires_at=datetime.now(UTC) + self._ttl)
-        with suppress(Conflict):  # this had been done, by one who did not live to go on
+        try:
             await self._uploads.add(passing)
+        except Conflict:
+            pass  # this had been done, by one who did not live to go on
+        else:
+            if await self._uploads.volume(upload.row) is None:  # deleted meanwhile
+                await self._uploads.remove(passing)
         await self._uploads.remove(upload)
 
 

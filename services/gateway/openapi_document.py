@@ -12,7 +12,6 @@ from litestar.openapi.spec import (
     OpenAPIType,
     Operation,
     Parameter,
-    Reference,
     RequestBody,
     Schema,
 )
@@ -20,10 +19,10 @@ from litestar.openapi.spec import (
 from decibus.formats import FORMATS
 from decibus.references import References
 from services.gateway.form import MAX_FIELD_BYTES
+from services.gateway.idempotency import MAX_KEY
 from services.gateway.openai_wishes import ALIASES, Format
+from services.gateway.openapi_links import WAYS
 from services.gateway.settings import Settings
-
-Links = dict[str, Link | Reference]
 
 _TEXT: Final = OpenAPIType.STRING
 _FILE: Final = Schema(type=_TEXT, format=OpenAPIFormat.BINARY)
@@ -41,15 +40,20 @@ _WINDOW: Final = Schema(
     pattern="^(([1-9]|[1-9][0-9]|[1-6][0-9][0-9]|7[01][0-9]|720)h|([1-9]|[12][0-9]|30)d)?$",
     default="30d",
 )
+_KEY: Final = Schema(
+    type=_TEXT,
+    pattern="^[!-~]([ -~]*[!-~])?$",
+    max_length=MAX_KEY,
+    description="a name of your own: sent again for a day, it leads to what it has led to",
+)
 _NUMBER: Final = Schema(type=_TEXT, pattern="^[0-9]{1,15}$")
+_OPENAI: Final = ("/v1/audio/transcriptions", "/v1/audio/translations")
 _RENDITIONS: Final = ("text/plain", "application/x-subrip", "text/vtt", "text/csv")
 _FILES: Final = tuple(sorted({form.media_type for form in FORMATS.values()}))
 
 
 def describe(api: OpenAPI, references: References, settings: Settings) -> None:
     """Complete what Litestar has inferred, for what this gateway knows and allows."""
-    if (job := (api.components.schemas or {}).get("JobFormat")) is not None:
-        (job.properties or {})["extension"] = _TARGET["extension"]
     document = _Document(api)
     wait = Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=settings.max_wait_s)
     wait.default = settings.wait_s
@@ -61,6 +65,7 @@ def describe(api: OpenAPI, references: References, settings: Settings) -> None:
             description="https: the final report is posted here, signed (Standard Webhooks)",
         )
     document.forms(references, common)
+    document.job()
     document.parameters(wait)
     document.contents()
     document.links()
@@ -69,20 +74,33 @@ def describe(api: OpenAPI, references: References, settings: Settings) -> None:
 class _Document:
     def __init__(self, api: OpenAPI) -> None:
         self._paths = api.paths or {}
+        self._schemas = api.components.schemas or {}
 
     def forms(self, references: References, common: dict[str, Schema]) -> None:
         """Say what the forms take; litestar sees a body that is read as a stream."""
         passing = common | {"retention": _one_of("ttl", "once", default="ttl")}
         self._form("/analyze", _strict({"file": _FILE} | _wishes(references) | common))
         self._form("/transcode", _strict({"file": _FILE} | _TARGET | passing, "extension"))
-        file = Schema(
+        place = Schema(
             type=_TEXT,
             format=OpenAPIFormat.BINARY,
-            description="as `inFile`, it is answered with the place of the file instead",
+            description="instead of file: it is answered with the place of what was made",
         )
-        self._form("/resample", _strict({"file": file} | passing))
-        for path in ("/v1/audio/transcriptions", "/v1/audio/translations"):
+        either = _strict({"file": _FILE, "inFile": place} | passing)
+        either.required = None
+        either.one_of = [Schema(required=["file"]), Schema(required=["inFile"])]
+        self._form("/resample", either)
+        for path in _OPENAI:
             self._form(path, _openai())
+
+    def job(self) -> None:
+        """Say what the body of `POST /jobs/` takes, which Litestar does see, but not its bounds."""
+        for name in ("NewJob", "JobTranscode", "JobFormat"):
+            self._schemas[name].additional_properties = False
+        known = self._schemas["JobFormat"].properties or {}
+        known["extension"] = _TARGET["extension"]
+        for name in ("sample_rate", "channels", "quality"):
+            known[name] = Schema(one_of=[_TARGET[name], Schema(type=OpenAPIType.NULL)])
 
     def parameters(self, wait: Schema) -> None:
         """Say what parameters are bounded by."""
@@ -101,10 +119,9 @@ class _Document:
         for method, path in (*_all_of("/uploads/{ident}"), *_both("/downloads/{ident}")):
             self._signed(method, path)
         offset = Schema(type=OpenAPIType.INTEGER, minimum=0)
-        self._at("patch", "/uploads/{ident}").parameters = [
-            *(self._at("patch", "/uploads/{ident}").parameters or ()),
-            Parameter(name="Upload-Offset", param_in="header", schema=offset, required=True),
-        ]
+        self._header("patch", "/uploads/{ident}", "Upload-Offset", offset, required=True)
+        for path in ("/analyze", "/transcode", "/resample", "/jobs", *_OPENAI):
+            self._header("post", path, "Idempotency-Key", _KEY)
         for method, media_type in (
             ("put", "application/octet-stream"),
             ("patch", "application/offset+octet-stream"),
@@ -125,7 +142,7 @@ class _Document:
             for status in ("200", "206"):
                 self._answer(method, path, status).content = {}
                 self._add(method, path, status, _FILES)
-        for path in ("/v1/audio/transcriptions", "/v1/audio/translations"):
+        for path in _OPENAI:
             self._add("post", path, "200", _RENDITIONS[:3])
             content = self._answer("post", path, "200").content or {}
             content["text/event-stream"] = OpenAPIMediaType()
@@ -150,31 +167,12 @@ class _Document:
 
     def links(self) -> None:
         """Say which answers lead where."""
-        report = {"token": "$response.body#/token"}
-        for status in ("200", "202"):
-            answer = self._answer("post", "/analyze", status)
-            answer.links = self._to(
-                report,
-                ("get", "/result/{token}"),
-                ("get", "/events/{token}"),
-                ("delete", "/result/{token}"),
-            )
-        converted = self._answer("post", "/transcode", "202")
-        converted.links = self._to(report, ("get", "/outputs/{token}"), ("get", "/result/{token}"))
-        path = {"file_path": "$response.body#/resampled_server_file_path"}
-        self._answer("post", "/resample", "200").links = self._to(path, ("get", "/resample"))
-        job = {"ident": "$response.body#/_id"}
-        self._answer("post", "/jobs", "201").links = self._to(
-            job,
-            ("get", "/jobs/{ident}"),
-            ("post", "/jobs/{ident}/status/started"),
-            ("delete", "/jobs/{ident}"),
-        )
-        page = {"cursor": "$response.body#/next"}
-        self._answer("get", "/jobs", "200").links = self._to(page, ("get", "/jobs"))
-        model = {"model": "$response.body#/data/0/id"}
-        listed = self._answer("get", "/v1/models", "200")
-        listed.links = self._to(model, ("get", "/v1/models/{model}"))
+        for source, taken, targets in WAYS:
+            answer = self._answer(*source.split())
+            answer.links = answer.links or {}
+            for target in targets:
+                name = self._at(*target.split()).operation_id or ""
+                answer.links[name] = Link(operation_id=name, parameters=dict(taken))
 
     def _form(self, path: str, form: Schema) -> None:
         content = {"multipart/form-data": OpenAPIMediaType(form)}
@@ -184,6 +182,13 @@ class _Document:
         for parameter in self._at(method, path).parameters or ():
             if isinstance(parameter, Parameter) and parameter.name in schemas:
                 parameter.schema = schemas[parameter.name]
+
+    def _header(
+        self, method: str, path: str, name: str, schema: Schema, *, required: bool = False
+    ) -> None:
+        operation = self._at(method, path)
+        header = Parameter(name=name, param_in="header", schema=schema, required=required)
+        operation.parameters = [*(operation.parameters or ()), header]
 
     def _signed(self, method: str, path: str) -> None:
         signature = Schema(type=_TEXT, pattern="^[0-9a-f]{64}$")
@@ -202,13 +207,6 @@ class _Document:
         schema = Schema(type=_TEXT)
         answer.content = (answer.content or {}) | {
             media_type: OpenAPIMediaType(schema=schema) for media_type in types
-        }
-
-    def _to(self, taken: dict[str, str], *targets: tuple[str, str]) -> Links:
-        operations = [self._at(*target) for target in targets]
-        return {
-            each.operation_id or "": Link(operation_id=each.operation_id, parameters=dict(taken))
-            for each in operations
         }
 
     def _answer(self, method: str, path: str, status: str) -> OpenAPIResponse:

@@ -24,19 +24,12 @@ from decibus.sandbox import Sandbox
 from decibus.topology import ANALYZE, AUDIO, TRANSCODE, TRANSCRIBE
 from decibus.worker import Step, Worker
 from services.analyzer.analyze import analyze
-from services.gateway.app import Gateway, create_app
+from services.gateway.app import create_app
 from services.gateway.built import Built
-from services.gateway.chores import chores
-from services.gateway.guards import Guards, quota_of
-from services.gateway.idempotency import Idempotency
-from services.gateway.intake import Intake
 from services.gateway.keys import Keyring
 from services.gateway.live import Live
-from services.gateway.rpc import NatsDoor
+from services.gateway.opened import opened
 from services.gateway.settings import Settings
-from services.gateway.shelf import Shelf
-from services.gateway.stats import Statistics
-from services.gateway.uploads import Uploads
 from services.transcoder.settings import Settings as TranscoderSettings
 from services.transcoder.transcode import transcode
 from services.transcriber.model import Model, load
@@ -138,37 +131,15 @@ def references(settings: Settings) -> References:
 async def pipeline(
     nats_server: NatsServer, settings: Settings, references: References, model: Model
 ) -> AsyncIterator[Pipeline]:
-    async with connect(nats_server.url, name="gateway") as broker:
-        await broker.declare()
-        intake, live = Intake(broker, settings), Live(broker)
-        await live.start()
-        guards = Guards(broker, Keyring(), settings)
-        if (quota := quota_of(settings)) is not None:
-            await broker.declare_quota(quota)
-        uploads, idempotency = Uploads(broker), Idempotency(broker)
-        statistics, shelf = Statistics(broker), Shelf(broker)
-        app: Any = create_app(
-            Gateway(
-                broker,
-                intake,
-                live,
-                uploads,
-                settings,
-                guards,
-                idempotency,
-                references,
-                statistics,
-                shelf,
-            )
-        )
+    async with (
+        connect(nats_server.url, name="gateway") as broker,
+        opened(broker, settings, Keyring(), references) as gateway,
+    ):
+        app: Any = create_app(gateway)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with (
-            chores(broker, intake, live, settings, references),
-            statistics.watched(),
-            shelf.watched(),
-            NatsDoor(broker, intake, live, settings, guards, references, statistics).open(),
-            httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=60) as http,
-        ):
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://gateway", timeout=60
+        ) as http:
             yield Pipeline(http, broker, settings, partial(workers_at, nats_server.url, model))
 
 
@@ -180,37 +151,11 @@ async def replica(
     built: Built | None = None,
 ) -> AsyncIterator[Replica]:
     """Run one more gateway, on a connection of its own."""
-    async with connect(server.url, name="gateway") as broker:
-        await broker.declare()
-        if (quota := quota_of(settings)) is not None:
-            await broker.declare_quota(quota)
-        guards = Guards(broker, keyring or Keyring(), settings)
-        intake, live = Intake(broker, settings), Live(broker)
-        await live.start()
-        uploads, idempotency = Uploads(broker), Idempotency(broker)
-        statistics, shelf = Statistics(broker), Shelf(broker)
-        app = create_app(
-            Gateway(
-                broker,
-                intake,
-                live,
-                uploads,
-                settings,
-                guards,
-                idempotency,
-                REFERENCES,
-                statistics,
-                shelf,
-                built,
-            )
-        )
-        async with (
-            chores(broker, intake, live, settings, REFERENCES),
-            statistics.watched(),
-            shelf.watched(),
-            NatsDoor(broker, intake, live, settings, guards, REFERENCES, statistics).open(),
-        ):
-            yield Replica(app, broker, live)
+    async with (
+        connect(server.url, name="gateway") as broker,
+        opened(broker, settings, keyring or Keyring(), REFERENCES, built) as gateway,
+    ):
+        yield Replica(create_app(gateway), broker, gateway.live)
 
 
 @asynccontextmanager

@@ -36,15 +36,11 @@ from decibus.worker import Step, Worker
 from services.gateway import live as live_module
 from services.gateway import streams
 from services.gateway.__main__ import Server, configure
-from services.gateway.app import Gateway, create_app
-from services.gateway.guards import Guards, quota_of
-from services.gateway.idempotency import Idempotency
-from services.gateway.intake import Intake
+from services.gateway.app import create_app
 from services.gateway.keys import Keyring
 from services.gateway.live import Live
+from services.gateway.opened import opened
 from services.gateway.settings import Settings
-from services.gateway.shelf import Shelf
-from services.gateway.stats import Statistics
 from services.gateway.streams import follow
 from services.gateway.uploads import Uploads
 from tests.conftest import NatsServer
@@ -121,29 +117,11 @@ def free_port() -> int:
 
 @pytest.fixture
 async def served(settings: Settings) -> AsyncIterator[Served]:
-    async with connect(settings.nats_url, name="gateway") as broker:
-        await broker.declare()
-        if (quota := quota_of(settings)) is not None:
-            await broker.declare_quota(quota)
-        intake, live, uploads = Intake(broker, settings), Live(broker), Uploads(broker)
-        await live.start()
-        guards = Guards(broker, Keyring(), settings)
-        idempotency = Idempotency(broker)
-        statistics, shelf = Statistics(broker), Shelf(broker)
-        gateway = Gateway(
-            broker,
-            intake,
-            live,
-            uploads,
-            settings,
-            guards,
-            idempotency,
-            REFERENCES,
-            statistics,
-            shelf,
-        )
-        app = create_app(gateway)
-        server = Server(configure(app, settings))
+    async with (
+        connect(settings.nats_url, name="gateway") as broker,
+        opened(broker, settings, Keyring(), REFERENCES) as gateway,
+    ):
+        server = Server(configure(create_app(gateway), settings))
         url = f"http://127.0.0.1:{settings.http_port}"
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve())
@@ -151,8 +129,8 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
                 while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(0.01)
             async with httpx.AsyncClient(base_url=url, timeout=30) as http:
-                yield Served(settings.http_port, http, broker, live, uploads)
-            live.close()
+                yield Served(settings.http_port, http, broker, gateway.live, gateway.uploads)
+            gateway.live.close()
             server.should_exit = True
 
 

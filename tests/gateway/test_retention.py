@@ -430,6 +430,19 @@ async def test_what_is_to_be_kept_survives_the_delete_of_a_twin(
     assert volume.text == hidden.text
 
 
+async def test_what_is_deleted_before_it_can_be_kept_does_not_come_again(
+    pipeline: Pipeline, hidden: Secrets
+) -> None:
+    for _ in range(5):
+        queued = await post(pipeline, hidden, retention="library", wait="0")
+        await asyncio.sleep(0.1)  # somebody waits for the jobs, to keep what comes of them
+
+        await pipeline.http.delete(f"/result/{queued['token']}")
+
+    await asyncio.sleep(0.5)
+    assert [await pipeline.messages(each.stream) for each in (REPORTS, LIBRARY)] == [0, 0]
+
+
 async def test_a_failure_is_not_kept(pipeline: Pipeline, hidden: Secrets) -> None:
     def refuse(*_: object) -> Transcript:
         raise NotAudio("a picture")

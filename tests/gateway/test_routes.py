@@ -25,6 +25,17 @@ async def test_readiness_tells_which_workers_are_there(pipeline: Pipeline) -> No
             await asyncio.sleep(0.01)
 
 
+async def test_readiness_tells_how_much_is_queued(pipeline: Pipeline) -> None:
+    await pipeline.analyze(b"x", wait="0")
+
+    async def queued() -> object:
+        return report(await pipeline.http.get("/readyz"))["queued"]
+
+    async with asyncio.timeout(5):
+        while await queued() != {"analyze": 1, "transcribe": 1, "transcode": 0}:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
 async def test_without_nats_the_gateway_lives_and_is_not_ready(
     pipeline: Pipeline, nats_server: NatsServer
 ) -> None:

@@ -11,6 +11,7 @@ interface Readiness {
   status: string;
   workers: Record<string, boolean>;
   recorder: boolean;
+  queued: Record<string, number>;
 }
 
 interface TaskStats {
@@ -82,7 +83,7 @@ function Ready() {
           <Pill name="Gateway" isThere />
           <Pill name="NATS" isThere={value.status === "ready"} />
           {Object.entries(value.workers).map(([task, isThere]) => (
-            <Pill key={task} name={ROLES[task] ?? task} isThere={isThere} />
+            <Pill key={task} name={ROLES[task] ?? task} isThere={isThere} queued={value.queued[task] ?? 0} />
           ))}
           <Pill name="Recorder" isThere={value.recorder} />
         </ul>
@@ -91,12 +92,15 @@ function Ready() {
   );
 }
 
-function Pill({ name, isThere }: { name: string; isThere: boolean }) {
+function Pill({ name, isThere, queued = 0 }: { name: string; isThere: boolean; queued?: number }) {
   return (
     <li class={`pill ${isThere ? "there" : "away"}`}>
       <Icon name={isThere ? "done" : "cross"} />
       <span>{name}</span>
-      <span class="muted">{isThere ? "ready" : "away"}</span>
+      <span class="muted">
+        {isThere ? "ready" : "away"}
+        {queued > 0 && `, ${queued} to do`}
+      </span>
     </li>
   );
 }
