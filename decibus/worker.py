@@ -230,10 +230,13 @@ class Worker:
     async def _claim_and_run(self, delivery: Delivery) -> Verdict | None:
         try:
             task = read(delivery.body, Task)
+            told = jobs.told_by(task)
         except Unreadable as error:
             log.warning("task_unusable", reason=str(error))
             await delivery.term()
             return None
+        if told is not None and delivery.number == 1:
+            self._ledger.recall(*told)
         lease = self._queue.lease
         claim = partial(jobs.claim, owner=self._owner, now=_now(), lease=lease)
         try:
@@ -335,7 +338,7 @@ class Worker:
             await self._dead.add(job, delivery.headers.get(TRACEPARENT))
         match ending:
             case Verdict.ACK:
-                await delivery.ack()
+                await delivery.ack_soon()  # nothing waits for it: delivered again, it is settled
             case Verdict.NAK:
                 await delivery.nak(_retry_delay(job))
             case Verdict.TERM:
