@@ -94,15 +94,17 @@ class Desk:
         Erase the jobs of an upload that no report waits for, or shows, any more.
 
         Somebody may come to share a job meanwhile: the row first, then a new revision of what is
-        settled. So what is erased is read before it is asked once more whether the job is shared:
-        either that sees the row, or the erasure finds another revision and leaves it alone.
+        settled. So what is erased is read before it is asked whether the job is shared: either that
+        sees the row, or the erasure finds another revision and leaves it alone.
         """
         for task, key in upload.keys.items():
-            if await self._uploads.share(key):
-                continue
-            await self._end(key)
             sequence = await self._broker.sequence(QUEUES[task], key)
             found = await self._ledger.look(key)
+            if found is not None and not found[0].is_settled:
+                if await self._uploads.share(key):
+                    continue
+                await self._end(key)
+                found = await self._ledger.look(key)
             if found is None:
                 continue
             job, revision = found
