@@ -35,7 +35,7 @@ audio read, and erased. Of 200 kB with eight clients at once:
 | gateway | 43 % | HTTP: uvicorn, Litestar's layers, the form; 20 % of it taking in the upload |
 | | 27 % | bytes and answers between it and nats-server |
 | | 8 % | asking, in nats-py |
-| worker | 40 % | the job: audio fetched and hashed 11 %, records 11 %, a thread 7 % |
+| worker | 40 % | the job: audio fetched and hashed 11 %, records 13 %, a thread 4 % |
 | | 36 % | bytes and answers between it and nats-server |
 
 * **Erasing.** nats-server 2.9 writes over a message in its place, and takes 5 ms of processor time a megabyte; 2.15 writes and syncs the whole block of up to 8 MB anew, for each message. What would
