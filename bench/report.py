@@ -22,7 +22,7 @@ T = TypeVar("T")
 # Profiles, taken by hand: py-spy of the services, pprof of nats-server.
 _WHERE_IT_GOES: Final = """### Where it goes, and what would mend it
 
-What was aimed at had been measured of the parts, before there was a whole. A job of the whole sends nats-server 23 messages (39 before [ADR 39](adr/0039-what-is-known-is-not-asked-again.md)): a chunk and
+What was aimed at had been measured of the parts, before there was a whole. A job of the whole sends nats-server 21 messages (39 before [ADR 39](adr/0039-what-is-known-is-not-asked-again.md)): a chunk and
 a meta; a report's row and whose job it shares; the job's record as queued, as running and as done, and what is let go of for it; its task, its delivery and its acknowledgement; a point for the statistics; the
 audio read, and erased. Of 200 kB with eight clients at once:
 
@@ -35,15 +35,14 @@ audio read, and erased. Of 200 kB with eight clients at once:
 | gateway | 43 % | HTTP: uvicorn, Litestar's layers, the form; 20 % of it taking in the upload |
 | | 27 % | bytes and answers between it and nats-server |
 | | 8 % | asking, in nats-py |
-| worker | 40 % | the job: audio fetched and hashed 11 %, records 11 %, a thread 7 % |
+| worker | 40 % | the job: audio fetched and hashed 11 %, records 13 %, a thread 4 % |
 | | 36 % | bytes and answers between it and nats-server |
 
 * **Erasing.** nats-server 2.9 writes over a message in its place, and takes 5 ms of processor time a megabyte; 2.15 writes and syncs the whole block of up to 8 MB anew, for each message. What would
   mend it: to wait until a block has nothing else in it and goes with its file, which needs one process that knows all that lives, and a deadline; or a key for each object, of which only the key is erased.
 * **10 MB.** The audio crosses three sockets, is hashed twice, and is written and read by nats-server; the peer's front writes a file that its worker opens. Where workers run on the machine of the gateway a
   shared directory would do; across machines an object store costs the peer the same.
-* **200 kB.** What is left is messages. One record for a report and its first job, created by one compare-and-set, would save four of them, and an answer that waits on the token's own subject the two reads of
-  a long poll.
+* **200 kB.** What is left is messages. One record for a report and its first job, created by one compare-and-set, would save four of them.
 
 """
 

@@ -99,7 +99,8 @@ def private_mb(pid: int) -> float:
 
 def children_of(pid: int) -> list[int]:
     """List the children of a process."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    by_thread = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for told in by_thread for child in told.read_text().split()]
 
 
 def compare(sandbox: Sandbox[Measurement], rounds: int, minutes: float) -> Report:

@@ -37,6 +37,7 @@ from nats.micro.service import EndpointConfig, ServiceConfig
 
 from decibus import provision
 from decibus.errors import BacklogFull, DecibusError, Unavailable
+from decibus.inboxes import Inboxes
 from decibus.pull import Delivery, Pull, status_of
 from decibus.refusals import LIMIT_REACHED, REQUEST_TIMEOUT_S, is_full, translated
 from decibus.settings import NatsLogin, SettingsError
@@ -145,8 +146,15 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 class _Error(msgspec.Struct, frozen=True):
+    code: int = 0
     err_code: int = 0
     description: str = ""
+
+
+class _Ack(msgspec.Struct, frozen=True):
+    error: _Error | None = None
+    seq: int = 0
+    duplicate: bool = False
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -201,6 +209,7 @@ class Broker:
         self.connection = connection
         self._partitions = partitions
         self._js = connection.jetstream(timeout=REQUEST_TIMEOUT_S)
+        self._inboxes = Inboxes(connection)
         self._on_reconnect: list[Callable[[], None]] = []
         self._on_closed: list[Callable[[], None]] = []
         self._quota_replicas = 1
@@ -307,8 +316,8 @@ class Broker:
         """Return the partitions of any former number that are still on the server."""
         with self._asking():
             request = msgspec.json.encode({"subject": f"{queue.root}>"})
-            answer = await self.connection.request(
-                "$JS.API.STREAM.NAMES", request, timeout=REQUEST_TIMEOUT_S
+            answer = await self._inboxes.ask(
+                "$JS.API.STREAM.NAMES", request, within_s=REQUEST_TIMEOUT_S
             )
         there = msgspec.json.decode(answer.data, type=_Names).streams or ()
         formers = (queue.split(number) for number in PARTITIONS if number != self._partitions)
@@ -320,7 +329,7 @@ class Broker:
         """Put a task on its queue. Raises `BacklogFull` at the cap."""
         with self._asking():
             try:
-                stored = await self._js.publish(
+                stored = await self._store(
                     self.partition(queue, key).subject(key),
                     body,
                     headers={DEDUP_ID: dedup_id, **headers},
@@ -371,11 +380,11 @@ class Broker:
 
     async def _count(self, quota: Quota, sender: str) -> None:
         try:
-            await self._js.publish(quota.subject(sender), b"")
-        except nats.js.errors.NoStreamResponseError:
+            await self._store(quota.subject(sender), b"")
+        except nats.errors.NoRespondersError:
             # It lives in memory: a server that was killed has forgotten it.
             await provision.declare_quota(self._js, quota, replicas=self._quota_replicas)
-            await self._js.publish(quota.subject(sender), b"")
+            await self._store(quota.subject(sender), b"")
 
     async def counted(self, quota: Quota, sender: str) -> tuple[int, datetime | None]:
         """Return how many of a sender's requests count now, and when the oldest of them came."""
@@ -413,7 +422,7 @@ class Broker:
     ) -> None:
         """Add to a log what it does not have under this `dedup_id` yet."""
         with self._asking():
-            await self._js.publish(subject, body, headers={DEDUP_ID: dedup_id, **headers})
+            await self._store(subject, body, headers={DEDUP_ID: dedup_id, **headers})
 
     async def extend(
         self, journal: Journal, key: str, epoch: int, body: bytes, *, behind: int
@@ -475,7 +484,7 @@ class Broker:
         request = msgspec.json.encode({"seq": sequence})
         api_subject = f"$JS.API.STREAM.MSG.DELETE.{stream}"
         with self._asking():
-            answer = await self.connection.request(api_subject, request, timeout=REQUEST_TIMEOUT_S)
+            answer = await self._inboxes.ask(api_subject, request, within_s=REQUEST_TIMEOUT_S)
         error = msgspec.json.decode(answer.data, type=_Found).error
         if error is not None and error.err_code not in _NOTHING_TO_DELETE:
             raise Unavailable(f"NATS: {error.description} ({error.err_code})")
@@ -493,8 +502,8 @@ class Broker:
         with self._asking():
             try:
                 subject = f"$SRV.PING.{name}"
-                answer = await self.connection.request(subject, b"", timeout=1.0)
-            except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+                answer = await self._inboxes.ask(subject, b"", within_s=1.0)
+            except (nats.errors.NoRespondersError, TimeoutError):
                 return None
             return msgspec.json.decode(answer.data, type=_Announcement).metadata
 
@@ -597,7 +606,7 @@ class Broker:
         request = msgspec.json.encode(asked)
         api_subject = f"$JS.API.STREAM.MSG.GET.{stream}"
         with self._asking():
-            answer = await self.connection.request(api_subject, request, timeout=REQUEST_TIMEOUT_S)
+            answer = await self._inboxes.ask(api_subject, request, within_s=REQUEST_TIMEOUT_S)
         found = msgspec.json.decode(answer.data, type=_Found)
         if found.error is not None and found.error.err_code not in _NOTHING_THERE:
             raise Unavailable(f"NATS: {found.error.description} ({found.error.err_code})")
@@ -631,11 +640,23 @@ class Broker:
         headers = {"Nats-Expected-Last-Subject-Sequence": str(last)}
         with self._asking():
             try:
-                return (await self._js.publish(subject, body, headers=headers)).seq
+                return (await self._store(subject, body, headers=headers)).seq
             except nats.js.errors.APIError as error:
                 if error.err_code in _WRONG_LAST_SEQUENCE:
                     raise Conflict(subject) from error
                 raise
+
+    async def _store(
+        self, subject: str, body: bytes, *, headers: Mapping[str, str] | None = None
+    ) -> "_Ack":
+        """Have a message stored by the stream of its subject."""
+        answer = await self._inboxes.ask(subject, body, headers=headers, within_s=REQUEST_TIMEOUT_S)
+        ack = msgspec.json.decode(answer.data, type=_Ack)
+        if (error := ack.error) is not None:
+            raise nats.js.errors.APIError(
+                code=error.code, description=error.description, err_code=error.err_code
+            )
+        return ack
 
     async def erase(self, bucket: Bucket, key: str, *, revision: int | None = None) -> None:
         """
@@ -686,7 +707,7 @@ class Broker:
     async def ask(self, subject: str, body: bytes, *, within_s: float) -> Answer:
         """Ask whoever answers there; `Unavailable` when nobody does in time."""
         with self._asking():
-            answer = await self.connection.request(subject, body, timeout=within_s)
+            answer = await self._inboxes.ask(subject, body, within_s=within_s)
             return Answer(answer.data, is_refusal=ERROR_CODE_HEADER in (answer.headers or {}))
 
     async def answer(

@@ -20,8 +20,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from decibus.errors import Superseded, Unavailable
-from decibus.messages import Fault, Options, Result, Segment, TaskName
+from decibus.errors import Superseded, Unavailable, Unreadable
+from decibus.messages import Fault, Options, Result, Segment, Task, TaskName, read
 
 WITHDRAWN: Final = "not_found"
 """The fault of a job whose last report was deleted: to a user, it is not there."""
@@ -161,6 +161,27 @@ def reopen(job: Job, *, blob: str, siblings: tuple[str, ...], now: datetime) -> 
         raise Superseded(f"job {job.key} is {job.state}, not failed")
     opened = open_job(job.key, job.options, blob=blob, siblings=siblings, now=now)
     return replace(opened, epoch=max(opened.epoch, job.epoch + 1))
+
+
+def task_for(job: Job, *, revision: int | None) -> Task:
+    """
+    Return the task of a job; with its record as it was created at `revision`, if that is known.
+
+    But not with one that has something of an upload: a queue lets go of tasks, and erases none.
+    """
+    if revision is None or not job.is_bare:
+        return Task(key=job.key)
+    return Task(key=job.key, record=msgspec.Raw(msgspec.json.encode(job)), revision=revision)
+
+
+def told_by(task: Task) -> tuple[Job, int] | None:
+    """Return the record that a task brings, and its revision; raises `Unreadable`."""
+    if not task.revision:
+        return None
+    job = read(bytes(task.record), Job)
+    if job.key != task.key:
+        raise Unreadable(f"the task of {task.key} brings the record of {job.key}")
+    return job, task.revision
 
 
 def rebind(job: Job, *, blob: str, siblings: tuple[str, ...]) -> Job:

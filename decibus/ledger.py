@@ -28,16 +28,25 @@ class Ledger:
         self._broker = broker
         self._known: dict[str, tuple[Job, int]] = {}
 
-    async def open(self, job: Job) -> tuple[Job, bool]:
-        """Record a new job; when its key is known already, return that one as it stands."""
+    async def open(self, job: Job) -> tuple[Job, int | None]:
+        """
+        Record a new job and return it with its revision.
+
+        When its key is known already, that one as it stands, and None.
+        """
         while True:
             try:
-                await self._broker.write(ANALYSES, job.key, msgspec.json.encode(job), revision=0)
+                value = msgspec.json.encode(job)
+                return job, await self._broker.write(ANALYSES, job.key, value, revision=0)
             except Conflict:
                 if (known := await self.find(job.key)) is not None:
-                    return known, False
-            else:
-                return job, True
+                    return known, None
+
+    def recall(self, job: Job, revision: int) -> None:
+        """Take somebody's word for how a job stands: it is only good for the next move."""
+        while len(self._known) >= _MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[job.key] = job, revision
 
     async def find(self, key: str) -> Job | None:
         """Return the job as it stands, or None."""
@@ -101,9 +110,7 @@ class Ledger:
             was_bare=job.is_bare,
         )
         if not moved.is_settled:
-            while len(self._known) >= _MAX_KNOWN:
-                del self._known[next(iter(self._known))]
-            self._known[job.key] = moved, written
+            self.recall(moved, written)
         return moved
 
     async def refresh(self, key: str) -> bool:

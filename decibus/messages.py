@@ -21,6 +21,9 @@ from decibus.errors import Unreadable
 
 T = TypeVar("T")
 
+UNTOLD: Final = msgspec.Raw(b"null")
+"""No record."""
+
 
 def read(payload: bytes, kind: type[T]) -> T:
     """
@@ -92,9 +95,16 @@ Options = AnalyzeOptions | TranscribeOptions | TranscodeOptions
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of an upload, as a worker receives it. What to do stands in the record `key`."""
+    """
+    One step of an upload, as a worker receives it. What to do stands in the record `key`.
+
+    `record` is that record as it was created at `revision`, so that it need not be read before it
+    is claimed; 0: it is to be read.
+    """
 
     key: str
+    record: msgspec.Raw = UNTOLD
+    revision: int = 0
 
 
 class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):

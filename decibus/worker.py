@@ -10,12 +10,10 @@ worker that has been superseded settles nothing.
 """
 
 import asyncio
-import contextvars
 import os
 import secrets
 import socket
 import tempfile
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
@@ -64,6 +62,7 @@ from decibus.telemetry import (
     WORK_SECONDS,
     trace_id,
 )
+from decibus.threads import in_thread
 from decibus.topology import AUDIO, Queue
 
 log = structlog.get_logger()
@@ -230,10 +229,13 @@ class Worker:
     async def _claim_and_run(self, delivery: Delivery) -> Verdict | None:
         try:
             task = read(delivery.body, Task)
+            told = jobs.told_by(task)
         except Unreadable as error:
             log.warning("task_unusable", reason=str(error))
             await delivery.term()
             return None
+        if told is not None and delivery.number == 1:
+            self._ledger.recall(*told)
         lease = self._queue.lease
         claim = partial(jobs.claim, owner=self._owner, now=_now(), lease=lease)
         try:
@@ -298,7 +300,7 @@ class Worker:
         with tempfile.TemporaryFile() as audio:
             await self._blobs.fetch(job.blob, into=audio)
             audio.seek(0)
-            result = _in_thread(partial(self._step, audio, job.options, progress))
+            result = in_thread(partial(self._step, audio, job.options, progress))
             try:
                 return await _in_time(result, job.options.max_duration_s, progress)
             finally:
@@ -335,7 +337,7 @@ class Worker:
             await self._dead.add(job, delivery.headers.get(TRACEPARENT))
         match ending:
             case Verdict.ACK:
-                await delivery.ack()
+                await delivery.ack_soon()  # nothing waits for it: delivered again, it is settled
             case Verdict.NAK:
                 await delivery.nak(_retry_delay(job))
             case Verdict.TERM:
@@ -450,7 +452,7 @@ async def run(
     there was none, is 0; that it is to be tried again, by another process, is 1.
     """
     async with managed(process, settings, service=queue.consumer) as management:
-        step, metadata = await _in_thread(prepare)
+        step, metadata = await in_thread(prepare)
         async with connect(
             settings.nats_url, name=queue.consumer, login=settings, partitions=settings.partitions
         ) as broker:
@@ -523,41 +525,6 @@ def _storing(keeper: Keeper, progress: Progress) -> Callable[[Checkpoint], Futur
         return asyncio.run_coroutine_threadsafe(keep(checkpoint), loop)
 
     return store
-
-
-def _in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
-    """
-    Run blocking work beside the loop.
-
-    In a daemon thread rather than an executor's: a step that does not look at its `Progress` must
-    not hold up a process that was told to stop.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)  # type: ignore[arg-type]  # T unless error
-        else:
-            future.set_exception(error)
-
-    def work() -> None:
-        result: T | None = None
-        error: BaseException | None = None
-        try:
-            result = function()
-        except StopIteration as raised:  # which no future takes
-            error = RuntimeError(repr(raised))
-        except BaseException as raised:  # noqa: BLE001 - handed on to whoever awaits
-            error = raised
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, result, error)
-
-    context = contextvars.copy_context()  # so that its log lines carry what is bound here
-    threading.Thread(target=context.run, args=(work,), name="step", daemon=True).start()
-    return future
 
 
 def _tell(ending: Verdict | None, patience: timedelta) -> None:

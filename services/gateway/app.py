@@ -147,7 +147,7 @@ def create_app(gateway: Gateway) -> Litestar:
     )
     jobs = _jobs_door(gateway, converter)
     library = Library(gateway.shelf, gateway.uploads, gateway.intake)
-    reading = Reading(gateway.uploads, gateway.live, gateway.references)
+    reading = Reading(gateway.uploads, gateway.live, gateway.references, gateway.intake.lately)
     analyzed = Analyses(
         reception,
         reading,

@@ -23,7 +23,7 @@ from decibus.checkpoints import Checkpoints
 from decibus.errors import DecibusError, NotFound, StorageFull, Superseded, Unavailable
 from decibus.jobs import Job, State
 from decibus.ledger import Ledger
-from decibus.messages import Conversion, Fault, Options, Task, TaskName
+from decibus.messages import Conversion, Fault, Options, TaskName
 from decibus.outputs import Outputs
 from decibus.telemetry import JOBS_OPENED
 from decibus.topology import AUDIO, OUTPUTS, QUEUES, REPORTS
@@ -60,11 +60,15 @@ class Desk:
         The blob is the desk's from here on: it goes when no job of this upload reads it.
         """
         opened = [await self._open(upload, options, blob) for options in wanted.values()]
-        for job in opened:
+        for job, _ in opened:
             found = "done" if job.is_settled else "new" if job.blob == blob else "in_flight"
             JOBS_OPENED.labels(jobs.task_of(job.options), found).inc()
         # Every record stands before the first task does: who ends first must see its siblings.
-        reads = [await self._queue(job, blob, headers) for job in opened if not job.is_settled]
+        reads = [
+            await self._queue(job, revision, blob, headers)
+            for job, revision in opened
+            if not job.is_settled
+        ]
         if not any(reads):
             try:
                 await self._blobs.delete(blob)
@@ -90,15 +94,17 @@ class Desk:
         Erase the jobs of an upload that no report waits for, or shows, any more.
 
         Somebody may come to share a job meanwhile: the row first, then a new revision of what is
-        settled. So what is erased is read before it is asked once more whether the job is shared:
-        either that sees the row, or the erasure finds another revision and leaves it alone.
+        settled. So what is erased is read before it is asked whether the job is shared: either that
+        sees the row, or the erasure finds another revision and leaves it alone.
         """
         for task, key in upload.keys.items():
-            if await self._uploads.share(key):
-                continue
-            await self._end(key)
             sequence = await self._broker.sequence(QUEUES[task], key)
             found = await self._ledger.look(key)
+            if found is not None and not found[0].is_settled:
+                if await self._uploads.share(key):
+                    continue
+                await self._end(key)
+                found = await self._ledger.look(key)
             if found is None:
                 continue
             job, revision = found
@@ -113,16 +119,16 @@ class Desk:
             await self._blobs.delete(job.blob)
             await self._outputs.erase(job.result)
 
-    async def _open(self, upload: Upload, options: Options, blob: str) -> Job:
-        """Return the job that answers: a new one, one in flight, or one that is done."""
+    async def _open(self, upload: Upload, options: Options, blob: str) -> tuple[Job, int | None]:
+        """Return the job that answers: one in flight, one that is done, or a new one's revision."""
         key = upload.keys[jobs.task_of(options)]
         siblings = tuple(other for other in upload.keys.values() if other != key)
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         while True:
             now = datetime.now(UTC)
             fresh = jobs.open_job(key, options, blob=blob, siblings=siblings, now=now)
-            job, created = await self._ledger.open(fresh)
-            if created or asyncio.get_running_loop().time() > deadline:
+            job, revision = await self._ledger.open(fresh)
+            if revision is not None or asyncio.get_running_loop().time() > deadline:
                 break
             if _outlived(job, now):
                 await self._forget(key)
@@ -130,14 +136,13 @@ class Desk:
             if not job.is_withdrawn and (not job.is_settled or await self._ledger.refresh(key)):
                 break
             await asyncio.sleep(_POLL_S)  # its record is being erased with its last report
-        if created or not job.may_be_reopened:
-            return job
+        if revision is not None or not job.may_be_reopened:
+            return job, revision
         try:
-            return await self._ledger.move(
-                key, partial(jobs.reopen, blob=blob, siblings=siblings, now=now)
-            )
+            reopen = partial(jobs.reopen, blob=blob, siblings=siblings, now=now)
+            return await self._ledger.move(key, reopen), None
         except Superseded:  # somebody else's upload of the same file was faster
-            return (await self._ledger.find(key)) or job
+            return (await self._ledger.find(key)) or job, None
 
     async def _forget(self, key: str) -> None:
         """Erase a job whose file goes before whoever asks now could fetch it; it is made again."""
@@ -146,12 +151,14 @@ class Desk:
             await self._ledger.erase(key, revision=found[1])
             await self._outputs.erase(found[0].result)
 
-    async def _queue(self, job: Job, blob: str, headers: Mapping[str, str]) -> bool:
+    async def _queue(
+        self, job: Job, revision: int | None, blob: str, headers: Mapping[str, str]
+    ) -> bool:
         """Queue a job; returns whether it will read this blob, rather than an earlier upload's."""
         if job.blob == blob:
-            await self._queue_own(job, headers)
+            await self._queue_own(job, revision, headers)
             return True
-        if await self._publish(job, headers) is not Published.NEW:
+        if await self._publish(job, None, headers) is not Published.NEW:
             return False
         # The job had been opened, but whoever opened it did not live to queue it.
         try:
@@ -161,7 +168,7 @@ class Desk:
             return False
         return True
 
-    async def _queue_own(self, job: Job, headers: Mapping[str, str]) -> None:
+    async def _queue_own(self, job: Job, revision: int | None, headers: Mapping[str, str]) -> None:
         """
         Queue a job that was opened here.
 
@@ -170,7 +177,7 @@ class Desk:
         only task. If it stays, a worker will get it, and do the job as it stands now.
         """
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
-        while await self._publish(job, headers) is Published.IN_FLIGHT:
+        while await self._publish(job, revision, headers) is Published.IN_FLIGHT:
             now = await self._ledger.find(job.key)
             is_ours_to_queue = (
                 now is not None and now.state is State.QUEUED and now.epoch == job.epoch
@@ -179,9 +186,11 @@ class Desk:
                 return
             await asyncio.sleep(_POLL_S)
 
-    async def _publish(self, job: Job, headers: Mapping[str, str]) -> Published:
+    async def _publish(
+        self, job: Job, revision: int | None, headers: Mapping[str, str]
+    ) -> Published:
         queue = QUEUES[jobs.task_of(job.options)]
-        task = msgspec.json.encode(Task(key=job.key))
+        task = msgspec.json.encode(jobs.task_for(job, revision=revision))
         return await self._broker.publish(
             queue, job.key, task, dedup_id=job.dedup_id, headers=headers
         )

@@ -33,6 +33,7 @@ from decibus.telemetry import UPLOAD_BYTES
 from decibus.topology import AUDIO, SHELVE, UPLOAD_PREFIX
 from services.gateway.callbacks import Callbacks
 from services.gateway.desk import Desk
+from services.gateway.lately import Lately
 from services.gateway.live import Jobs
 from services.gateway.settings import Settings
 from services.gateway.uploads import Door, Retention, Upload, Uploads, row_of
@@ -90,6 +91,7 @@ class Intake:
         self._uploads = Uploads(broker)
         self._callbacks = Callbacks(broker, settings)
         self._on_accepted: list[Callable[[Upload, Mapping[str, str]], None]] = []
+        self.lately = Lately()
 
     async def receive(self, body: AsyncIterator[bytes], filename: str | None) -> Received:
         """
@@ -185,6 +187,7 @@ class Intake:
         except DecibusError as error:
             await self._undo(upload, received, error, keeps=keeps)
             raise
+        self.lately.keep(upload)
         log.info("upload_accepted", bytes=upload.size, tasks=len(upload.keys))
         for callback in self._on_accepted:
             callback(upload, headers)
@@ -206,6 +209,7 @@ class Intake:
         No byte of them is left in the store's files when this returns. What is still to be posted
         to a `callback_url` is: `cancel_callback` takes that back.
         """
+        self.lately.forget(upload.row)
         await self._uploads.unshare(upload)
         await self.release(upload)
         await self._uploads.remove(upload)  # last: a deletion that failed can be repeated

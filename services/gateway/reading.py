@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from decibus.errors import NotFound
 from decibus.references import References
+from services.gateway.lately import Lately
 from services.gateway.library import report_of
 from services.gateway.live import Jobs, Live
 from services.gateway.report import Report, compose
@@ -22,18 +23,23 @@ class Read(NamedTuple):
 class Reading:
     """Reads reports, for every route that shows one."""
 
-    def __init__(self, uploads: Uploads, live: Live, references: References) -> None:
+    def __init__(
+        self, uploads: Uploads, live: Live, references: References, lately: Lately
+    ) -> None:
         self._uploads = uploads
+        self._lately = lately
         self._live = live
         self._references = references
 
     async def report(self, token: str, *, wait_s: float) -> Read:
         """Return the report as it stands, or once it is settled; raises `NotFound`."""
-        upload = await self._uploads.find(token, now=datetime.now(UTC))
+        upload = self._lately.find(token) if wait_s else None
+        if upload is None:
+            upload = await self._uploads.find(token, now=datetime.now(UTC))
         jobs = await self._live.settled(upload.keys.values(), within_s=wait_s, anew=not wait_s)
         if any(job and job.is_withdrawn for job in jobs.values()):  # deleted while we waited
             raise NotFound("no report has this token, or it has expired or been deleted")
-        if wait_s:  # it may have been deleted meanwhile
+        if wait_s:  # it may have been deleted meanwhile, here or by another replica
             upload = await self._uploads.find(token, now=datetime.now(UTC))
         kept = await self._uploads.volume(upload.row) if upload.expires_at is None else None
         shelved = report_of(kept, token) if kept else None

@@ -194,7 +194,8 @@ async def test_a_steady_load_leaves_nothing_behind(
 
 def children_of(pid: int) -> list[int]:
     """Return the processes that a process has started, and that still run."""
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    by_thread = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(each) for told in by_thread for each in told.read_text().split()]
 
 
 def _is_ready(url: str) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final
 import httpx
 import msgspec
 import pytest
+from nats.aio.msg import Msg
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed
@@ -44,7 +45,7 @@ from services.gateway.settings import Settings
 from services.gateway.streams import follow
 from services.gateway.uploads import Uploads
 from tests.conftest import NatsServer
-from tests.gateway.conftest import REFERENCES, report
+from tests.gateway.conftest import REFERENCES, replica, report
 
 ROOT: Final = Path(__file__).parent.parent.parent
 
@@ -619,6 +620,52 @@ async def test_a_long_poll_ends_with_the_job(served: Served) -> None:
 
     assert report(answer)["status"] == report(again)["status"] == "done"
     assert time.monotonic() - start < 3
+
+
+async def test_a_long_poll_reads_the_row_of_what_came_in_here_once(served: Served) -> None:
+    asked: list[str] = []
+
+    async def on_question(message: Msg) -> None:
+        asked.append(message.subject)
+
+    row = "$JS.API.STREAM.MSG.GET.KV_reports"
+    await served.broker.connection.subscribe(row, cb=on_question)
+    await served.broker.settle_subscriptions()
+    token = await served.upload()
+
+    await served.http.get(f"/result/{token}?wait=0.1")
+    await served.broker.settle_subscriptions()
+    once = len(asked)
+    await served.http.get(f"/result/{token}")
+    await served.broker.settle_subscriptions()
+
+    assert once == 1
+    assert len(asked) == 2
+
+
+async def test_what_another_replica_has_deleted_is_not_shown_to_who_waits(
+    served: Served, settings: Settings, nats_server: NatsServer
+) -> None:
+    token, twin, speech = await served.upload(), await served.upload(), Speech()
+
+    async with (
+        replica(nats_server, settings) as other,
+        other.http() as elsewhere,
+        working(served.broker, speech),
+        asyncio.TaskGroup() as group,
+    ):
+        polled = group.create_task(served.http.get(f"/result/{token}?wait=20"))
+        await asyncio.sleep(0.2)
+        gone = await elsewhere.delete(f"/result/{token}")
+        late = group.create_task(served.http.get(f"/result/{token}?wait=20"))
+        at_once = await served.http.get(f"/result/{token}")
+        speech.end()
+        kept = await served.http.get(f"/result/{twin}?wait=20")
+
+    assert gone.status_code == 204
+    assert polled.result().status_code == late.result().status_code == 404
+    assert at_once.status_code == 404
+    assert report(kept)["status"] == "done"
 
 
 @pytest.mark.parametrize(

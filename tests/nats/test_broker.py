@@ -9,6 +9,7 @@ from datetime import timedelta
 import msgspec
 import nats
 import pytest
+from nats.aio.msg import Msg
 from nats.js.api import StreamConfig
 
 from decibus.broker import Broker, Conflict, Event, Published, connect
@@ -320,3 +321,26 @@ async def test_a_server_that_has_forgotten_the_counts_counts_anew(broker: Broker
 
     assert await broker.count_request(quota, "me"), "not refused for ever: made anew"
     assert not await broker.count_request(quota, "me")
+
+
+async def test_who_asks_is_answered_or_told_that_nobody_does(broker: Broker) -> None:
+    async def on_question(message: Msg) -> None:
+        if message.data:
+            await message.respond(message.data)
+
+    await broker.connection.subscribe("echo", cb=on_question)
+    await broker.settle_subscriptions()
+
+    answers = await asyncio.gather(
+        *(broker.ask("echo", b"%d" % number, within_s=10) for number in range(20))
+    )
+    for silent in ("echo", "nobody.listens"):
+        with pytest.raises(Unavailable):
+            await broker.ask(silent, b"", within_s=0.1)
+    given_up = asyncio.ensure_future(broker.ask("echo", b"", within_s=30))
+    await asyncio.sleep(0.05)
+    given_up.cancel()
+    await asyncio.wait([given_up], timeout=10)
+
+    assert [answer.body for answer in answers] == [b"%d" % number for number in range(20)]
+    assert given_up.cancelled()

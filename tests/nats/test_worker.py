@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 import pytest
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from decibus import jobs
@@ -27,7 +28,7 @@ from decibus.messages import (
     Transcript,
 )
 from decibus.progress import Progress
-from decibus.topology import ANALYZE, AUDIO, Queue
+from decibus.topology import ANALYSES, ANALYZE, AUDIO, Queue
 from decibus.worker import Step, Worker
 from tests.conftest import NatsServer
 from tests.steps import words
@@ -64,9 +65,12 @@ class Bench:
         job, _ = await self.ledger.open(opened)
         return job
 
-    async def queue_job(self, key: str = KEY, *, siblings: tuple[str, ...] = ()) -> Job:
+    async def queue_job(
+        self, key: str = KEY, *, siblings: tuple[str, ...] = (), brings: bool = False
+    ) -> Job:
         job = await self.open_job(key, siblings=siblings)
-        body = msgspec.json.encode(Task(key=key))
+        found = await self.ledger.look(key) if brings else None
+        body = msgspec.json.encode(jobs.task_for(job, revision=found and found[1]))
         await self.broker.publish(self.queue, key, body, dedup_id=job.dedup_id, headers={})
         return job
 
@@ -153,6 +157,52 @@ async def test_what_a_ledger_remembers_is_only_good_for_a_write(bench: Bench) ->
     assert await other.find(KEY) == again
 
 
+@asynccontextmanager
+async def questions(broker: Broker) -> AsyncIterator[list[str]]:
+    """Collect which streams are asked for a message."""
+    asked: list[str] = []
+
+    async def on_question(message: Msg) -> None:
+        asked.append(message.subject.rpartition(".")[2])
+
+    subscription = await broker.connection.subscribe("$JS.API.STREAM.MSG.GET.*", cb=on_question)
+    await broker.settle_subscriptions()
+    try:
+        yield asked
+    finally:
+        await subscription.unsubscribe()
+
+
+async def test_a_job_is_claimed_by_the_record_that_its_task_brings(bench: Bench) -> None:
+    await bench.queue_job(brings=True)
+
+    async with questions(bench.broker) as asked:
+        async with bench.worker(read):
+            await bench.until_empty()
+        await bench.broker.settle_subscriptions()
+        told = tuple(asked)
+
+    assert (await bench.job()).state is State.DONE
+    assert ANALYSES.stream not in told
+    assert AUDIO.seals in told  # its questions were heard
+
+
+async def test_a_record_that_is_newer_than_its_task_goes_before_it(bench: Bench) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"one"
+
+    await bench.queue_job(brings=True)
+    await bench.blobs.put("upload-other", body(), limit=100)
+    rebind = partial(jobs.rebind, blob="upload-other", siblings=())
+    await Ledger(bench.broker).move(KEY, rebind)
+
+    async with bench.worker(read):
+        done = await bench.until(is_settled)
+
+    assert done.result == words("one")
+    assert done.attempt == 1
+
+
 async def test_refused_input_fails_at_once_and_is_not_tried_again(bench: Bench) -> None:
     attempts = []
 
@@ -213,6 +263,13 @@ async def test_a_bug_is_given_up_after_three_attempts_and_told_without_its_words
 
 async def test_a_task_that_cannot_be_read_does_not_stop_the_worker(bench: Bench) -> None:
     await bench.broker.publish(QUICK, "poison.1", b"\xff", dedup_id="p", headers={})
+    of_another = jobs.open_job(
+        "x.1", AnalyzeOptions(), blob="b", siblings=(), now=datetime.now(UTC)
+    )
+    for key, record in {"poison.2": of_another, "poison.3": None}.items():
+        task = Task(key=key, record=msgspec.Raw(msgspec.json.encode(record)), revision=1)
+        body = msgspec.json.encode(task)
+        await bench.broker.publish(QUICK, key, body, dedup_id=key, headers={})
     await bench.queue_job()
 
     async with bench.worker(read):

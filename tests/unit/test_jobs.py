@@ -16,6 +16,7 @@ from decibus.messages import (
     Fault,
     Options,
     Segment,
+    Task,
     TaskName,
     TranscribeOptions,
     Transcript,
@@ -49,6 +50,16 @@ def a_job() -> Job:
 
 def claimed(job: Job, *, now: datetime = NOW, owner: str = "a") -> Job:
     return jobs.claim(job, owner=owner, now=now, lease=LEASE)
+
+
+def test_a_task_brings_the_record_and_nothing_that_was_said() -> None:
+    prompted = jobs.open_job(
+        "k.1", TranscribeOptions(prompt="Ann"), blob="upload-1", siblings=(), now=NOW
+    )
+
+    assert jobs.told_by(jobs.task_for(a_job(), revision=7)) == (a_job(), 7)
+    assert jobs.task_for(a_job(), revision=None) == Task(key="k.1")
+    assert jobs.task_for(prompted, revision=7) == Task(key="k.1")
 
 
 def test_a_job_runs_and_is_done() -> None:
