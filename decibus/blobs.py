@@ -408,8 +408,8 @@ class Blobs:
         request = msgspec.json.encode({"seq": last_seq + 1, "next_by_subj": subject})
         direct = f"$JS.API.DIRECT.GET.{self._stream}"
         try:
-            message = await self._connection.request(direct, request, timeout=_DIRECT_S)
-        except nats.errors.Error:
+            message = await self._inboxes.ask(direct, request, within_s=_DIRECT_S)
+        except (nats.errors.Error, TimeoutError):
             return None
         return None if _status(message) else message
 
@@ -510,7 +510,7 @@ class Blobs:
         payload = msgspec.json.encode(request)
         with translated():
             return _answer(
-                await self._connection.request(f"$JS.API.{api}", payload, timeout=self._idle_s)
+                await self._inboxes.ask(f"$JS.API.{api}", payload, within_s=self._idle_s)
             )
 
     def _chunk_subject(self, nuid: str) -> str:
