@@ -93,7 +93,7 @@ web: $(if $(has_node),$(web_built)) ## Build the page, with node 20.19 or newer;
 dead: $(can_run) ## List what failed for good; ARGS="requeue KEY" queues it again
 	@$(bin)/python -m services.gateway.dead $(or $(ARGS),list)
 
-bench: bench-blobs bench-dsp bench-files bench-sandbox bench-transcriber bench-transcoder bench-race bench-report ## Measure everything, in turn, and write docs/performance.md: a quarter of an hour
+bench: bench-blobs bench-dsp bench-files bench-sandbox bench-transcriber bench-transcoder bench-health bench-flood bench-race bench-report ## Measure what docs/performance.md tells, in turn, and write it: 20 minutes
 
 bench-race: $(can_test) $(peer) programs ## Measure the pipeline next to a FastAPI, Celery and Redis service of the same job
 	@$(bin)/python -m laptop.programs redis-server

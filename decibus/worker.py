@@ -269,6 +269,8 @@ class Worker:
         except asyncio.CancelledError:
             progress.stop()
             await self._hand_back(job, delivery)
+            if isinstance(result, Conversion):
+                await self._drop_output(job.key, result)
             raise
         except Exception as raised:
             error = raised

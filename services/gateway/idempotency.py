@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 import structlog
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from decibus.blobs import Blob
@@ -84,7 +85,10 @@ def tokens_of(row: Row, secret: str, fingerprint: str) -> list[str]:
     """Return the reports that the same request has led to; of another, `IdempotencyMismatch`."""
     if row.fingerprint != fingerprint:
         raise IdempotencyMismatch("this Idempotency-Key came with another request before")
-    tokens = _cipher(secret).decrypt(row.nonce, row.tokens, None)
+    try:
+        tokens = _cipher(secret).decrypt(row.nonce, row.tokens, None)
+    except InvalidTag:
+        raise IdempotencyMismatch("this Idempotency-Key was used with an older version") from None
     return msgspec.json.decode(tokens, type=list[str])
 
 

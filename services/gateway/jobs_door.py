@@ -112,6 +112,7 @@ class JobsDoor:
         ticket = await self.tickets.find(_sender(request), ident)
         if ticket.upload is None:
             await self._backlog.refuse_when_full([TaskName.TRANSCODE])
+            ticket = await self.sources.current(ticket)
             name = secrets.token_hex(8)
             begin = partial(moves.begin, name=name, now=datetime.now(UTC))
             _, ticket = await self.tickets.move(ticket.key, begin)
@@ -304,7 +305,8 @@ async def ask_source(
 ) -> Response[None]:
     """Tell how much of a source has come."""
     await jobs_door.links.check("PUT", request.scope)
-    return _told(await jobs_door.tickets.locate(ident), status_code=200)
+    ticket = await jobs_door.sources.current(await jobs_door.tickets.locate(ident))
+    return _told(ticket, status_code=200)
 
 
 @get("/uploads/{ident:str}", responses=SOURCE_ANSWERS)
@@ -313,7 +315,7 @@ async def get_source(
 ) -> Response[Any]:
     """Return as much of a source as has come, until it is started."""
     await jobs_door.links.check("GET", request.scope)
-    ticket = await jobs_door.tickets.locate(ident)
+    ticket = await jobs_door.sources.current(await jobs_door.tickets.locate(ident))
     if ticket.upload is not None or not ticket.parts:
         raise NotFound("there is no source, or no longer")
     return Stream(

@@ -66,6 +66,7 @@ class Sources:
         offset = _number(request, "upload-offset")
         if offset is None:
             raise BadRequest("Upload-Offset: where these bytes go on")
+        ticket = await self.current(ticket)
         moves.refuse_started(ticket, datetime.now(UTC))
         if offset != ticket.offset:
             raise WrongOffset(f"the upload goes on at {ticket.offset}", offset=ticket.offset)
@@ -76,6 +77,20 @@ class Sources:
         arrived = Arrived(part=part, length=told, is_cut=coming.is_cut)
         taken = partial(moves.append, arrived=arrived, after=ticket.parts, now=datetime.now(UTC))
         return (await self._move(ticket, taken, part))[1]
+
+    async def current(self, ticket: Ticket) -> Ticket:
+        """Return the ticket as its source stands: what the store let go of has to come anew."""
+        may_be_old = datetime.now(UTC) - ticket.created_at > AUDIO.ttl
+        if ticket.upload is not None or not ticket.parts or not may_be_old:
+            return ticket
+        if all([await self._blobs.is_whole(part.name) for part in ticket.parts]):
+            return ticket
+        before, after = await self._tickets.move(
+            ticket.key, partial(moves.forget, parts=ticket.parts)
+        )
+        if after is not before:
+            await self.discard(before.parts)
+        return after
 
     async def whole(self, ticket: Ticket, *, name: str) -> Ticket:
         """Have the source in one object; whoever is about to start it may do that."""

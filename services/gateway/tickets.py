@@ -137,6 +137,12 @@ def append(ticket: Ticket, arrived: Arrived, *, after: tuple[Blob, ...], now: da
     )
 
 
+def forget(ticket: Ticket, *, parts: tuple[Blob, ...]) -> Ticket:
+    """Begin at nothing again, where the source is still the one that has gone."""
+    is_idle = ticket.upload is None and ticket.starter is None and ticket.parts == parts
+    return replace(ticket, parts=(), is_cut=False) if is_idle else ticket
+
+
 def begin(ticket: Ticket, *, name: str, now: datetime) -> Ticket:
     """Claim the start; a ticket that is started, or claimed by another, comes back as it is."""
     if ticket.upload is not None or ticket.is_starting(now):

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from decibus.blobs import Blobs
 from decibus.broker import connect
 from decibus.topology import ANALYSES, AUDIO, OUTPUTS, REPORTS, SIGNING, TICKETS, TRANSCODE
 from decibus.worker import Step
@@ -156,6 +157,27 @@ async def test_an_upload_goes_on_where_it_had_come_to(
     made = await pipeline.http.get(done["transcode"]["download_url"])
     assert read(made.content)[1].duration == pytest.approx(4.0, abs=0.06)
     assert await pipeline.messages(AUDIO.stream) == 0, "no part is left"
+
+
+async def test_a_source_that_the_store_let_go_of_has_to_come_anew(
+    pipeline: Pipeline, client: Client, take: bytes
+) -> None:
+    job = await client.create()
+    await client.more(job, 0, take[:1000], upload_length=str(len(take)))
+    tickets, blobs = Tickets(pipeline.broker), Blobs(pipeline.broker.connection, AUDIO.name)
+    ticket = await tickets.locate(job["_id"])
+    long_ago = datetime.now(UTC) - AUDIO.ttl - timedelta(seconds=1)
+    await tickets.move(ticket.key, lambda found: replace(found, created_at=long_ago))
+    assert await client.offset(job) == 1000, "it is old, and still there"
+
+    await blobs.delete(ticket.parts[0].name)
+
+    assert await client.offset(job) == 0
+    assert (await client.start(job)).status_code == 409
+    wrong = await client.more(job, 1000, take[1000:])
+    assert (wrong.status_code, wrong.headers["upload-offset"]) == (409, "0")
+    assert (await client.more(job, 0, take)).status_code == 204
+    assert (await client.start(job)).status_code == 200
 
 
 async def test_a_new_source_replaces_the_old_until_it_is_started(
