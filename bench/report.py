@@ -40,7 +40,7 @@ seal and chunk read, and erased. Of 200 kB with eight clients at once:
 * **200 kB.** What is left is messages, each two wake-ups and two passes through the kernel. An upload that travelled with its task, encrypted as it is, would save five of them, as long as there is only one task, and
   would need a way back into the store for a task that failed; one record for a report and its first job two.
 * **10 MB.** The audio crosses three sockets, is hashed and encrypted once, and is written and read by nats-server; the peer's front writes a file that its worker opens. Where workers run on the machine of the
-  gateway a shared directory would do; across machines an object store costs the peer the same. Of 100 ms nats-server takes 38, mostly copying and system calls, the gateway 43, of it 9 for SHA-256, the worker 23.
+  gateway a shared directory would do; across machines an object store costs the peer the same. Of 130 ms nats-server takes 46, mostly copying and system calls, the gateway 53, of it 9 for SHA-256, the worker 30.
 * **Idle to result.** Two requests of HTTP, and some ten turns between processes that have to be woken, one after the other. The peer has three.
 
 """
@@ -79,7 +79,7 @@ def _head(found: race.Report) -> str:
     machine = found.machine
     return f"""# Performance
 
-Written by `make bench-report` from [`bench/results`](../bench/results); `make bench` measures all anew, in turn, and writes this page. Figures of one run are compared
+Written by `make bench-report` from [`bench/results`](../bench/results); `make bench` measures it anew, in turn, and writes this page. Figures of one run are compared
 turn by turn, A B A B, and are medians: what the machine does besides meets both. Processor time is user and system of all processes; it is the steadiest figure here.
 
 The race was run on {machine.cores} cores of {machine.processor}, {machine.memory_gb:g} GB, {machine.system}, Python {machine.python}, client and servers on the same machine;
