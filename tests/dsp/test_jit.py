@@ -61,7 +61,7 @@ def seal(root: Path) -> None:
 @pytest.mark.timeout(180)
 def test_a_filled_cache_is_read_where_nobody_may_write(image: Path) -> None:
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
-        pytest.skip("root may write everywhere, and there is no setpriv to become somebody else")
+        pytest.skip("root may write everywhere, and there is no setpriv to take that away")
     seal(image)
 
     begin = time.monotonic()
@@ -91,7 +91,7 @@ def test_a_filled_cache_is_read_from_a_file_system_that_is_read_only(image: Path
 @pytest.mark.timeout(180)
 def test_a_cache_that_does_not_fit_is_told_and_made_up_for(image: Path) -> None:
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
-        pytest.skip("root may write everywhere, and there is no setpriv to become somebody else")
+        pytest.skip("root may write everywhere, and there is no setpriv to take that away")
     stale = image / "services" / "analyzer" / "dsp" / "stereo.py"
     stale.chmod(0o644)
     stale.write_text(stale.read_text() + "\n")

@@ -18,7 +18,7 @@ from decibus.broker import Broker, connect
 from decibus.dead import DeadLetters
 from decibus.errors import BlobGone
 from decibus.jobs import Job, State
-from decibus.messages import AudioFormat, Conversion, Fault, TaskName
+from decibus.messages import Conversion, Fault, TaskName
 from decibus.topology import ANALYSES, ANALYZE, DEAD, LEADERS, OUTPUTS, TRANSCRIBE
 from services.gateway.reaper import Reaper
 from services.gateway.settings import Settings
@@ -301,16 +301,7 @@ async def test_files_that_an_attempt_made_and_no_job_names_are_deleted(bench: Be
     for name in ("output-lost", "output-named"):
         await outputs.put(name, body(), limit=100)
     await bench.broker.connection.publish("$O.outputs.C.died", b"0" * 1000)
-    audio = AudioFormat(
-        container="wav",
-        codec="pcm_s16le",
-        sample_rate=48_000,
-        channels=1,
-        layout="mono",
-        bit_depth=16,
-        bit_rate=None,
-        duration=1.0,
-    )
+    audio = words("").audio
     done = replace(
         await bench.open_job("c0ffee.1"),
         key="c0ffee.2",
